@@ -1,0 +1,57 @@
+# Everything runs from a virtual environment that the first target makes by itself.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# uv trusts the certificates of the operating system, as pip does
+export UV_SYSTEM_CERTS = 1
+
+.PHONY: help install format lint types imports unit test e2e check demo soak bench clean
+help: ## this list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## make .venv with everything that developing needs
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chains needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	@touch $@
+
+format: install ## rewrite the sources in the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --quiet .
+
+lint: install ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## mypy, strict, on our code and on the examples
+	$(BIN)/mypy
+	$(BIN)/mypy --strict examples/*/*.py
+
+imports: install ## who may import whom
+	$(BIN)/lint-imports --no-cache
+
+unit: install ## the quick tests
+	$(BIN)/pytest -q -m 'not e2e and not soak'
+
+e2e: install ## real platform, real replicas, real edits
+	$(BIN)/pytest -q -m e2e
+
+test: install ## all tests but the long forms
+	$(BIN)/pytest -q -m 'not soak'
+
+check: lint types imports test ## what CI runs
+
+demo: install ## push an example, call it, edit it while it runs
+	$(BIN)/python examples/demo.py
+
+soak: install ## the long forms: minutes each
+	$(BIN)/pytest -q -m soak --timeout 3600
+
+bench: install ## ratios against a peer or a floor in the same run
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

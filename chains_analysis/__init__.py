@@ -1,0 +1,1 @@
+"""Reads user source as text; never imports or runs it."""

@@ -1,0 +1,1 @@
+"""The author's tool: the `chains` command."""

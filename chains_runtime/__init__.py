@@ -1,0 +1,1 @@
+"""The inside of a replica: one Chainlet, N generations of its code."""

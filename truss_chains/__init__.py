@@ -1,0 +1,1 @@
+"""The SDK: what user files import."""
