@@ -1,0 +1,1 @@
+"""Where replicas run: one interface (`engine.py`), one module for each implementation."""
