@@ -1,0 +1,155 @@
+"""What operations report while they work: plain facts, drawn by the console.
+
+An event is a frozen dataclass. Its `type` names it in JSON output; its fields are the rest
+of that JSON object. Operations know nothing of how an event looks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from chains_protocol.errors import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The base of all events; `type` is the JSON name."""
+
+    type: ClassVar[str] = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Event):
+    """One line of the story: what is being done, or what is true now. `detail` only when verbose."""
+
+    type: ClassVar[str] = "step"
+    text: str
+    detail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Event):
+    """A diagnostic that does not end the command: a note, a warning, a broken save."""
+
+    type: ClassVar[str] = "diagnostic"
+    diagnostic: Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class UserOutput(Event):
+    """Text that the user's own code printed, verbatim. `stream` is "stdout" or "stderr"."""
+
+    type: ClassVar[str] = "user_output"
+    text: str
+    stream: str = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload(Event):
+    """Progress of an upload; the last one has `sent_bytes == total_bytes`."""
+
+    type: ClassVar[str] = "upload"
+    sent_bytes: int
+    total_bytes: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine(Event):
+    """What will happen to one Chainlet, and why; `bytes` are those still to be sent."""
+
+    type: ClassVar[str] = "plan"
+    chainlet: str
+    action: str
+    reason: str
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentChanged(Event):
+    """A deployment reached a state."""
+
+    type: ClassVar[str] = "deployment_state"
+    chain: str
+    deployment: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainletChanged(Event):
+    """A Chainlet of the deployment reached a state; `reason` says why it is not ready."""
+
+    type: ClassVar[str] = "chainlet_state"
+    chainlet: str
+    state: str
+    reason: str = ""
+    is_entrypoint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOutput(Event):
+    """A line of an environment's build."""
+
+    type: ClassVar[str] = "build_output"
+    chainlet: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patched(Event):
+    """What a save did to one Chainlet. `elapsed_ms` is from save to the new code serving."""
+
+    type: ClassVar[str] = "patched"
+    chainlet: str
+    action: str
+    reasons: tuple[str, ...] = ()
+    elapsed_ms: float = 0.0
+    calls_on_old: int = 0
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogWritten(Event):
+    """One line of a replica's log."""
+
+    type: ClassVar[str] = "log"
+    at: float
+    chainlet: str
+    replica_id: str
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Event):
+    """One item of a result that streams: text or bytes as they came, or a JSON value."""
+
+    type: ClassVar[str] = "item"
+    value: Any  # what the user's endpoint yields: any JSON value, text or bytes
+
+
+Report = Callable[[Event], None]
+"""How an operation reports; called in the thread of the operation."""
+
+
+def ignore(event: Event) -> None:
+    """A `Report` for callers that want the result only."""
+
+
+__all__ = [
+    "BuildOutput",
+    "ChainletChanged",
+    "DeploymentChanged",
+    "Event",
+    "Found",
+    "Item",
+    "LogWritten",
+    "Patched",
+    "PlanLine",
+    "Report",
+    "Step",
+    "Upload",
+    "UserOutput",
+    "ignore",
+]
