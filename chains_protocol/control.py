@@ -104,6 +104,8 @@ class PlanReply(Reply):
     current_deployment: str | None = None
     unchanged: bool = False
     """Everything would be kept: the current deployment already is this."""
+    current: "DeploymentInfo | None" = None
+    """The current deployment, given when `unchanged`, so that a push of it is one round trip."""
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
