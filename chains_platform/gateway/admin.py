@@ -1,0 +1,98 @@
+"""What the control plane tells and asks the gateway, below `/_chains/`."""
+
+import logging
+import os
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from chains_platform.gateway.access import token_matches
+from chains_platform.gateway.calls import Refusal, Router
+from chains_platform.gateway.table import Table
+from chains_platform.http1 import Client
+from chains_platform.layout import write_private
+from chains_protocol.routes import GatewayRoutes, GatewayStatus
+from chains_protocol.rpc import AUTHORIZATION
+
+_MAX_TABLE_BYTES: Final = 64 * 1024 * 1024
+_MAX_WAIT_S: Final = 3600.0
+_LOGGER: Final = logging.getLogger("chains.gateway")
+
+
+class Admin:
+    """Table, status, and the question when older requests have ended."""
+
+    def __init__(self, router: Router, http: Client, token: str, table_file: Path) -> None:
+        self._router = router
+        self._http = http
+        self._token = token.encode()
+        self._table_file = table_file
+
+    async def handle(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Answer one admin request; `path` is what follows the prefix."""
+        if not token_matches(request.headers.get(AUTHORIZATION, ""), self._token):
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "the platform's admin token is needed")
+        match request.method, path:
+            case "PUT", "/routes":
+                await self._replace(request)
+            case "GET", "/status":
+                pass
+            case "GET", "/drained":
+                await self._wait_drained(request)
+            case _:
+                raise Refusal(HTTPStatus.NOT_FOUND, "nothing is served at this path")
+        return self._status()
+
+    async def _replace(self, request: web.BaseRequest) -> None:
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > _MAX_TABLE_BYTES:
+                raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the table is too large")
+        try:
+            routes = GatewayRoutes.model_validate_json(bytes(body))
+        except ValidationError as error:
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"not a table of routes: {error}") from error
+        serial = self._router.table.routes.serial
+        if routes.serial < serial:
+            raise Refusal(
+                HTTPStatus.CONFLICT, f"table {routes.serial} is older than {serial}, which is served"
+            )
+        self._router.replace(Table.of(routes))
+        self._forget_connections()
+        try:
+            write_private(self._table_file, bytes(body))
+        except OSError as error:
+            # serving goes on; only a restart of the gateway would miss this table
+            _LOGGER.error("the table could not be saved to %s: %s", self._table_file, error)
+
+    def _forget_connections(self) -> None:
+        current = self._router.table.addresses()
+        for address in self._http.addresses:
+            if address not in current:
+                self._http.forget(address)
+
+    async def _wait_drained(self, request: web.BaseRequest) -> None:
+        query = request.query
+        try:
+            deployment, below = query["deployment"], int(query["below"])
+            timeout_s = min(float(query.get("timeout_s", "30")), _MAX_WAIT_S)
+        except (KeyError, ValueError) as error:
+            raise Refusal(
+                HTTPStatus.BAD_REQUEST, "`deployment`, `below` and `timeout_s` are needed"
+            ) from error
+        await self._router.flights.wait_drained(deployment, below, timeout_s)
+
+    def _status(self) -> web.Response:
+        status = GatewayStatus(
+            pid=os.getpid(),
+            serial=self._router.table.routes.serial,
+            in_flight=self._router.flights.counts(),
+        )
+        return web.Response(body=status.model_dump_json().encode(), content_type="application/json")
+
+
+__all__ = ["Admin"]
