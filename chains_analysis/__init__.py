@@ -1,1 +1,10 @@
-"""Reads user source as text; never imports or runs it."""
+"""Reads user source as text; never imports or runs it.
+
+Comes in: files as bytes. Goes out: which files a module can reach (`closure`), what an edit
+means for a Chainlet (`judge`), and which values may live on (`CarryPlan`). Touches nothing.
+"""
+
+from chains_analysis.closure import Closure, Widening, closure
+from chains_analysis.tree import SourceTree, module_name
+
+__all__ = ["Closure", "SourceTree", "Widening", "closure", "module_name"]
