@@ -5,6 +5,18 @@ means for a Chainlet (`judge`), and which values may live on (`CarryPlan`). Touc
 """
 
 from chains_analysis.closure import Closure, Widening, closure
+from chains_analysis.outcome import CarryPlan, ChainletRef, Reason, StatementPlan, Verdict
 from chains_analysis.tree import SourceTree, module_name
 
-__all__ = ["Closure", "SourceTree", "Widening", "closure", "module_name"]
+__all__ = [
+    "CarryPlan",
+    "ChainletRef",
+    "Closure",
+    "Reason",
+    "SourceTree",
+    "StatementPlan",
+    "Verdict",
+    "Widening",
+    "closure",
+    "module_name",
+]
