@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 
 from chains_protocol.errors import Code
 from truss_chains.errors import ChainsRuntimeError
@@ -88,7 +88,8 @@ def _to_map(value: object) -> object:
     for cls, write in _WRITERS.items():
         if isinstance(value, cls):
             return write(value)
-    raise TypeError(f"values of type `{type(value).__qualname__}` are not supported")
+    # What a Python-mode dump may also hold (enums, sets, paths, URLs) is written as in JSON.
+    return to_jsonable_python(value, by_alias=True)
 
 
 def _datetime_map(value: datetime) -> dict[bytes, object]:
@@ -195,7 +196,7 @@ def _to_array(value: dict[Any, Any]) -> object:
         raise ValueError(_NO_OBJECTS)
     if not isinstance(raw, bytes):  # an int would ask for that much memory
         raise ValueError("an array without bytes")
-    numpy = _load_numpy()
+    numpy = load_numpy()
     try:
         kind = _to_dtype(numpy, value[_TYPE])
         shape = tuple(value.get(_SHAPE, ())) if value[_ND] else ()
@@ -232,7 +233,12 @@ def _load_msgpack() -> Any:
     return msgpack
 
 
-def _load_numpy() -> Any:
+def load_numpy() -> Any:
+    """The module numpy, typed `Any` because it may be absent where types are checked.
+
+    Raises:
+        ChainsRuntimeError: CH510, it is not installed.
+    """
     try:
         import numpy
     except ImportError as error:
@@ -256,5 +262,6 @@ __all__ = [
     "encode",
     "encode_binary",
     "encode_json",
+    "load_numpy",
     "missing_module",
 ]
