@@ -4,30 +4,14 @@
 a package and of its digest. What is local stays beside it, in `LocalSources`.
 """
 
-from enum import StrEnum
 from typing import Any
 
 from pydantic import Field, JsonValue
 
 from chains_protocol.base import Frozen
 from chains_protocol.errors import Diagnostic
+from chains_protocol.kinds import ChainletKind, StreamItem
 from chains_protocol.paths import RelativePath
-
-
-class ChainletKind(StrEnum):
-    CHAINLET = "chainlet"
-    MODEL = "model"
-    ENGINE_BUILDER = "engine_builder"
-    TRUSS = "truss"
-
-
-class StreamItem(StrEnum):
-    """What one item of a streaming endpoint is on the wire."""
-
-    BYTES = "bytes"
-    STR = "str"
-    MODEL = "model"
-    """Any other JSON-able type: framed one JSON document an item."""
 
 
 class ParameterSpec(Frozen):
