@@ -1,0 +1,162 @@
+"""Where definitions are in their source files: class, method, parameter -> `Location`.
+
+Sources come from `linecache`, so notebooks and generations of code that register their text
+there are found too. What can't be found falls back to the next larger thing.
+"""
+
+import ast
+import inspect
+import linecache
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from chains_protocol.errors import Location
+from truss_chains.chainlet import declaration_of, is_chainlet_class
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+Method = Callable[..., Any]  # user methods take and return anything
+
+
+class SourceFile:
+    """One parsed file. A file that does not parse (any more) has lines, but no nodes."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.lines = linecache.getlines(path)
+        self._classes: dict[str, list[ast.ClassDef]] = {}
+        self._functions: dict[int, FunctionNode] = {}
+        for node in _nodes("".join(self.lines)):
+            if isinstance(node, ast.ClassDef):
+                self._classes.setdefault(node.name, []).append(node)
+            elif isinstance(node, FunctionNode):
+                self._functions.setdefault(first_line(node), node)
+
+    def class_node(self, name: str, line: int) -> ast.ClassDef | None:
+        """The class statement of that name at `line`, else the last one of that name."""
+        nodes = self._classes.get(name, [])
+        at_line = [n for n in nodes if first_line(n) <= line <= (n.end_lineno or n.lineno)]
+        return at_line[-1] if at_line else nodes[-1] if nodes else None
+
+    def function_node(self, name: str, line: int) -> FunctionNode | None:
+        """The function of that name whose first line, decorators included, is `line`."""
+        node = self._functions.get(line)
+        return node if node and node.name == name else None
+
+    def location(self, line: int, column_offset: int | None = None) -> Location:
+        """A place in this file; `column_offset` is a byte offset as in `ast`."""
+        text = self.lines[line - 1].rstrip() if 0 < line <= len(self.lines) else None
+        column = None
+        if column_offset is not None and text is not None:
+            column = len(text.encode()[:column_offset].decode(errors="replace")) + 1
+        return Location(path=self.path, line=line, column=column, source_line=text)
+
+
+class Sources:
+    """Reads each file once."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, SourceFile] = {}
+
+    def file(self, path: str) -> SourceFile:
+        if path not in self._files:
+            self._files[path] = SourceFile(path)
+        return self._files[path]
+
+    def of_class(self, cls: type) -> Location:
+        """The first line of the class statement, decorators included (E-03)."""
+        declaration = declaration_of(cls)
+        file = self.file(declaration.path)
+        node = file.class_node(cls.__name__, declaration.line)
+        if node is None:
+            return file.location(declaration.line)
+        return file.location(first_line(node), node.col_offset)
+
+    def of_class_variable(self, cls: type, name: str) -> Location:
+        """The assignment of a class variable, in the class or the Chainlet it is inherited from."""
+        for owner in cls.__mro__:
+            if name in vars(owner) and is_chainlet_class(owner):
+                declaration = declaration_of(owner)
+                file = self.file(declaration.path)
+                node = file.class_node(owner.__name__, declaration.line)
+                for statement in node.body if node else ():
+                    if name in _assigned_names(statement):
+                        return file.location(statement.lineno, statement.col_offset)
+        return self.of_class(cls)
+
+    def of_method(self, cls: type, function: Method | None) -> Location:
+        """The first line of a method, decorators included (E-03); the class if it is no function."""
+        found = self._function(function)
+        if found is None:
+            return self.of_class(cls)
+        file, node = found
+        return file.location(first_line(node), node.col_offset)
+
+    def of_parameter(self, cls: type, function: Method | None, name: str) -> Location:
+        """The parameter itself."""
+        found = self._function(function)
+        argument = _argument(found[1], name) if found else None
+        if found is None or argument is None:
+            return self.of_method(cls, function)
+        return found[0].location(argument.lineno, argument.col_offset)
+
+    def of_return(self, cls: type, function: Method | None) -> Location:
+        """The return annotation, else the method."""
+        found = self._function(function)
+        if found is None or found[1].returns is None:
+            return self.of_method(cls, function)
+        returns = found[1].returns
+        return found[0].location(returns.lineno, returns.col_offset)
+
+    def annotation_text(self, function: Method, name: str) -> str | None:
+        """A parameter's annotation as it is written; `return` names the return annotation."""
+        found = self._function(function)
+        if found is None:
+            return None
+        argument = _argument(found[1], name)
+        annotation = found[1].returns if name == "return" else argument.annotation if argument else None
+        return None if annotation is None else _written(annotation)
+
+    def _function(self, function: Method | None) -> tuple[SourceFile, FunctionNode] | None:
+        code = getattr(inspect.unwrap(function), "__code__", None) if function else None
+        if code is None:
+            return None
+        file = self.file(code.co_filename)
+        node = file.function_node(code.co_name, code.co_firstlineno)
+        return (file, node) if node else None
+
+
+def first_line(node: ast.ClassDef | FunctionNode) -> int:
+    """The line where a definition starts, decorators included."""
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
+def _nodes(source: str) -> Iterator[ast.AST]:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # edited since it was loaded
+        return iter(())
+    return ast.walk(tree)
+
+
+def _assigned_names(statement: ast.stmt) -> list[str]:
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _argument(node: FunctionNode, name: str) -> ast.arg | None:
+    a = node.args
+    extra = [x for x in (a.vararg, a.kwarg) if x is not None]
+    return next((x for x in (*a.posonlyargs, *a.args, *a.kwonlyargs, *extra) if x.arg == name), None)
+
+
+def _written(annotation: ast.expr) -> str:
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return annotation.value
+    return ast.unparse(annotation)
+
+
+__all__ = ["SourceFile", "Sources", "first_line"]

@@ -1,0 +1,34 @@
+"""The published text forms of definition errors (E-03, E-04)."""
+
+from collections.abc import Sequence
+
+from chains_protocol.errors import Diagnostic, ErrorKind
+from truss_chains.errors import ChainsUsageError
+
+
+def one_line(diagnostic: Diagnostic) -> str:
+    """`<path>:<line> (<Chainlet>.<method>) [kind: <KIND>]: <code>: <message>` (E-03)."""
+    where = diagnostic.location
+    place = f"{where.path}:{where.line or 1}" if where else "<unknown>:1"
+    owner = ""
+    if diagnostic.chainlet:
+        method = f".{diagnostic.method}" if diagnostic.method else ""
+        owner = f" ({diagnostic.chainlet}{method})"
+    kind = diagnostic.kind or ErrorKind.TYPE_ERROR
+    text = f"{place}{owner} [kind: {kind}]: {diagnostic.code}: {diagnostic.message}"
+    return f"{text}; {diagnostic.help}" if diagnostic.help else text
+
+
+def combined(diagnostics: Sequence[Diagnostic]) -> str:
+    """An introductory line and one entry per diagnostic, in the given order (E-04)."""
+    entries = (f"* {one_line(diagnostic)}" for diagnostic in diagnostics)
+    number = "1 error" if len(diagnostics) == 1 else f"{len(diagnostics)} errors"
+    return "\n".join((f"The Chainlet definitions have {number}:", *entries))
+
+
+def usage_error(diagnostics: Sequence[Diagnostic]) -> ChainsUsageError:
+    """One exception for all of `diagnostics`."""
+    return ChainsUsageError(combined(diagnostics), diagnostics=diagnostics)
+
+
+__all__ = ["combined", "one_line", "usage_error"]
