@@ -4,10 +4,10 @@ Push it, watch it, and edit this file while it runs: the Embedder beside it is n
 """
 
 import pydantic
-
-import truss_chains as chains
 from embedder import Embedder
 from scoring import best_first
+
+import truss_chains as chains
 
 
 class Match(pydantic.BaseModel):

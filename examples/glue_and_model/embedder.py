@@ -52,9 +52,7 @@ class Embedder(chains.ChainletBase):
         self._projection = fit_projection()
 
     async def run_remote(self, texts: list[str]) -> list[list[float]]:
-        rows = np.zeros((len(texts), BUCKETS))
-        for row, text in zip(rows, texts, strict=True):
-            row += np.bincount(ngram_buckets(text), minlength=BUCKETS)
+        rows = np.array([np.bincount(ngram_buckets(text), minlength=BUCKETS) for text in texts])
         vectors = rows @ self._projection[:, :DIMENSIONS]
         norms = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return [[float(x) for x in vector] for vector in vectors / norms]

@@ -12,7 +12,9 @@ class PhiLLM(chains.ChainletBase):
     """Generates text with Phi-3; needs an NVIDIA GPU and downloads the weights when it loads."""
 
     remote_config = chains.RemoteConfig(
-        docker_image=chains.DockerImage(pip_requirements=["accelerate>=0.33", "torch>=2.4", "transformers>=4.43"]),
+        docker_image=chains.DockerImage(
+            pip_requirements=["accelerate>=0.33", "torch>=2.4", "transformers>=4.43"]
+        ),
         compute=chains.Compute(cpu_count=2, memory="16Gi", gpu="L4"),
     )
 
@@ -52,7 +54,7 @@ if __name__ == "__main__":
 
     class FakePhiLLM:
         async def run_remote(self, prompt: str) -> str:
-            return f"Here's a poem about {prompt.split()[-1]}"
+            return f"Here's a poem about {prompt.rsplit(maxsplit=1)[-1]}"
 
     with chains.run_local():
         poem_generator = PoemGenerator(phi_llm=FakePhiLLM())
