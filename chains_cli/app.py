@@ -11,6 +11,9 @@ from typing import Any, Final, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""Click's class, whether it is installed beside Typer or inside it."""
+
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 SHARED_PANEL: Final = "Shared options"
 
@@ -61,6 +64,8 @@ class PlainCommand(TyperCommand):
             record = param.get_help_record(ctx)
             if record is None:
                 continue
+            if param.param_type_name == "argument":
+                record = (_argument_name(param), record[1])
             is_shared = getattr(param, "rich_help_panel", None) == SHARED_PANEL or param.name == "help"
             kind = "Arguments" if param.param_type_name == "argument" else "Options"
             sections[SHARED_PANEL if is_shared else kind].append(record)
@@ -69,9 +74,15 @@ class PlainCommand(TyperCommand):
                 with formatter.section(title):
                     formatter.write_dl(rows)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # Any: click's context
+        names = [_argument_name(p) for p in self.get_params(ctx) if p.param_type_name == "argument"]
+        return ["[OPTIONS]", *names]
 
-class PlainGroup(TyperGroup):
-    """A group of commands with a plain help."""
+
+def _argument_name(param: Any) -> str:  # Any: a click parameter
+    """`SOURCE`, or `[ENTRYPOINT]` if it may be left out."""
+    name = str(param.metavar or param.name).strip("[]").upper()
+    return name if param.required else f"[{name}]"
 
 
 class LazyGroup(TyperGroup):
@@ -158,7 +169,7 @@ __all__ = [
     "Entry",
     "LazyGroup",
     "PlainCommand",
-    "PlainGroup",
+    "UsageError",
     "load_command",
     "make_typer",
     "root",

@@ -56,7 +56,10 @@ class Upload(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlanLine(Event):
-    """What will happen to one Chainlet, and why; `bytes` are those still to be sent."""
+    """What will happen to one Chainlet, and why; `bytes` are those still to be sent.
+
+    `detail`: it is carried out at once, so that only a verbose console tells it.
+    """
 
     type: ClassVar[str] = "plan"
     chainlet: str
@@ -64,6 +67,7 @@ class PlanLine(Event):
     reason: str
     files: int = 0
     bytes: int = 0
+    detail: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,6 @@ from chains_cli import app
 from chains_cli.settings import Flags, Output, World, load_settings
 
 _OUTPUT_OPTIONS = ("--output", "-o")
-# Click's classes, whether it is installed beside Typer or inside it.
-(_UsageError,) = typer.BadParameter.__bases__
 
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
@@ -27,7 +25,7 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     world = world or World.real()
     try:
         return app.run(argv, world)
-    except _UsageError as error:
+    except app.UsageError as error:
         return _usage(error, argv, world)
     except SystemExit as error:  # Click ends so when a reader has closed the pipe
         return _pipe_closed(error, world)

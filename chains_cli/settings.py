@@ -97,10 +97,10 @@ def load_settings(
     )
 
 
-def _connect(settings: Settings, environ: Mapping[str, str], report: "Report") -> "Remote":
+def _connect(settings: Settings, environ: Mapping[str, str], report: "Report", start: bool) -> "Remote":
     from chains_cli.operations.connect import connect
 
-    return connect(settings, environ, report)
+    return connect(settings, environ, report, start=start)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class World:
     stdin: TextIO
     stdout: TextIO
     stderr: TextIO
-    connect: Callable[[Settings, Mapping[str, str], "Report"], "Remote"] = _connect
+    connect: Callable[[Settings, Mapping[str, str], "Report", bool], "Remote"] = _connect
     clock: Callable[[], float] = time.time
 
     @classmethod

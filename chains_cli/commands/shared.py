@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from chains_cli.app import SHARED_PANEL, PlainCommand
+from chains_cli.app import SHARED_PANEL, PlainCommand, UsageError
 from chains_cli.settings import Flags, Output, Settings, World, load_settings
 
 if TYPE_CHECKING:
@@ -27,29 +27,27 @@ if TYPE_CHECKING:
     from chains_cli.remotes.remote import Remote
 
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="The Python file that declares the chain.", show_default=False)
+    str, typer.Argument(metavar="SOURCE", help="The Python file that declares the chain.")
 ]
 EntrypointArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ENTRYPOINT]",
+        metavar="ENTRYPOINT",
         help="Class name of the entrypoint; optional when one class is marked.",
-        show_default=False,
     ),
 ]
-ChainArgument = Annotated[str, typer.Argument(metavar="CHAIN", help="Name of the chain.", show_default=False)]
+ChainArgument = Annotated[str, typer.Argument(metavar="CHAIN", help="Name of the chain.")]
 PythonOption = Annotated[
     str | None,
     typer.Option(
         "--python",
         metavar="PATH",
         help="Python that reads the file. Default: VIRTUAL_ENV, .venv beside or above the file, else ours.",
-        show_default=False,
     ),
 ]
 NameOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Name of the chain. Default: what the file says.", show_default=False),
+    typer.Option(metavar="NAME", help="Name of the chain. Default: what the file says."),
 ]
 MockOption = Annotated[
     list[str] | None,
@@ -57,13 +55,12 @@ MockOption = Annotated[
         "--mock",
         metavar="NAME=auto|FILE:CLASS",
         help="Put a stand-in in the place of a chainlet; may be repeated.",
-        show_default=False,
     ),
 ]
 
 
 def _shared(*names: str, help: str, metavar: str | None = None) -> Any:  # Any: Typer's option marker
-    return typer.Option(*names, help=help, metavar=metavar, show_default=False, rich_help_panel=SHARED_PANEL)
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=SHARED_PANEL)
 
 
 RemoteOption = Annotated[
@@ -102,9 +99,23 @@ class Cli:
         with open_console(self.settings, self.world.stdout, self.world.stderr) as console:
             yield console
 
-    def connect(self, report: "Report") -> "Remote":
-        """The remote the user chose; starts the embedded platform if need be."""
-        return self.world.connect(self.settings, self.world.environ, report)
+    def connect(self, report: "Report", *, start: bool = True) -> "Remote":
+        """The remote the user chose; `start` starts the embedded platform if it does not run."""
+        return self.world.connect(self.settings, self.world.environ, report, start)
+
+    def confirm(self, question: str, *, option: str) -> None:
+        """Ask; ends the command unless the answer is yes. `option` is what says yes without asking."""
+        if not self.settings.interactive:
+            raise typer.BadParameter(f"nobody can be asked here; say yes with {option}")
+        typer.confirm(question, abort=True, err=True)
+
+    def ask_secret(self, what: str) -> str:
+        """A value from a prompt that does not show it, or all of standard input."""
+        if self.world.stdin.isatty():
+            if not self.settings.interactive:
+                raise typer.BadParameter("nobody can be asked here; send the value on standard input")
+            return str(typer.prompt(what, hide_input=True, err=True))
+        return self.world.stdin.read().removesuffix("\n").removesuffix("\r")
 
     def path(self, text: str) -> Path:
         """A path the user typed, absolute."""
@@ -149,7 +160,7 @@ def _run(world: World | None, flags: Flags, body: Callable[[Cli], int]) -> int:
         raise typer.BadParameter(str(error), param_hint="CHAINS_OUTPUT") from error
     try:
         return int(body(Cli(settings, world)))
-    except (typer.Exit, typer.Abort, *typer.BadParameter.__bases__):
+    except (typer.Exit, typer.Abort, UsageError):
         raise
     except (Exception, KeyboardInterrupt) as error:
         from chains_cli.failures import report_failure

@@ -80,7 +80,7 @@ class TextConsole:
             return self._settings.quiet and event.diagnostic.severity is Severity.NOTE
         if isinstance(event, events.UserOutput):
             return False
-        if isinstance(event, events.BuildOutput) or (isinstance(event, events.Step) and event.detail):
+        if isinstance(event, events.BuildOutput) or getattr(event, "detail", False):
             return not self._settings.verbose
         return self._settings.quiet
 

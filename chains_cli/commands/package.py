@@ -1,0 +1,49 @@
+"""`chains package`"""
+
+from typing import Annotated
+
+import typer
+
+from chains_cli.app import make_typer
+from chains_cli.commands.shared import (
+    Cli,
+    EntrypointArgument,
+    MockOption,
+    NameOption,
+    PythonOption,
+    SourceArgument,
+    command,
+)
+
+app = make_typer()
+
+
+@command(app)
+def package(
+    cli: Cli,
+    source: SourceArgument,
+    entrypoint: EntrypointArgument = None,
+    *,
+    out: Annotated[
+        str, typer.Option("--out", metavar="DIR", help="Where to write; one directory a chainlet.")
+    ],
+    name: NameOption = None,
+    mock: MockOption = None,
+    python: PythonOption = None,
+) -> int:
+    """Write the packages of the chain in SOURCE to a directory. Contacts nobody."""
+    from chains_cli.console.package import package_lines
+    from chains_cli.operations.packages import SourceOptions
+    from chains_cli.operations.packages import package as run
+
+    with cli.console() as console:
+        result = run(
+            cli.path(source),
+            entrypoint,
+            cli.path(out),
+            cli.settings,
+            options=SourceOptions(name, tuple(mock or ()), python),
+            report=console.show,
+            environ=cli.world.environ,
+        )
+        return console.finish(result, lambda p: package_lines(result, cli.settings.cwd))

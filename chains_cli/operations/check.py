@@ -1,0 +1,57 @@
+"""Everything that is wrong with a chain, as data."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chains_cli import events
+from chains_cli.events import Report
+from chains_cli.exits import Exit, diagnostics_exit
+from chains_cli.operations.packages import SourceOptions, prepare
+from chains_cli.settings import Settings
+from chains_protocol.errors import Diagnostic, DiagnosticsError, sort_diagnostics
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """All diagnostics, sorted by place; without errors also what the chain is."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    chain: str | None = None
+    entrypoint: str | None = None
+    chainlets: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return Exit.INVALID if diagnostics_exit(self.diagnostics) else Exit.OK
+
+
+def check(
+    source: Path,
+    entrypoint: str | None,
+    settings: Settings,
+    *,
+    options: SourceOptions,
+    report: Report,
+    environ: Mapping[str, str] = os.environ,
+) -> CheckResult:
+    """Read the chain and build its packages in memory; nothing is written or sent."""
+    found: list[Diagnostic] = []
+
+    def collect(event: events.Event) -> None:
+        if isinstance(event, events.Found):
+            found.append(event.diagnostic)
+        else:
+            report(event)
+
+    try:
+        prepared = prepare(source, entrypoint, settings, options=options, report=collect, environ=environ)
+    except DiagnosticsError as error:
+        return CheckResult(sort_diagnostics([*found, *error.diagnostics]))
+    packages = prepared.packages
+    names = tuple(package.display_name for package in packages)
+    return CheckResult(sort_diagnostics(found), packages.chain_name, packages.entrypoint, names)
+
+
+__all__ = ["CheckResult", "check"]

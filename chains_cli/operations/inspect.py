@@ -1,0 +1,127 @@
+"""Read what a remote knows: chains, deployments, logs, history. Changes nothing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from chains_cli import events
+from chains_cli.events import Report
+from chains_cli.exits import Exit
+from chains_cli.remotes.remote import LATEST, Remote
+from chains_protocol.control import ChainInfo, DeploymentInfo, DeploymentState, Event, EventKind
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+
+_HISTORY = frozenset({EventKind.DEPLOYMENT_STATE, EventKind.PATCH, EventKind.PROMOTED})
+
+
+@dataclass(frozen=True, slots=True)
+class ChainsResult:
+    """Chains as the remote tells them; `at` is when it was asked, Unix seconds."""
+
+    at: float
+    chains: tuple[ChainInfo, ...]
+    everything: bool = False
+    exit_code: int = Exit.OK
+
+
+@dataclass(frozen=True, slots=True)
+class LogsResult:
+    """How many lines were shown."""
+
+    chain: str
+    lines: int
+    exit_code: int = Exit.OK
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryResult:
+    """What changed a chain, oldest first."""
+
+    chain: str
+    events: tuple[Event, ...]
+    exit_code: int = Exit.OK
+
+
+def list_chains(remote: Remote, at: float) -> ChainsResult:
+    """All chains, by name."""
+    chains = sorted(remote.chains().chains, key=lambda c: c.name)
+    return ChainsResult(at, tuple(chains))
+
+
+def status(remote: Remote, chain: str | None, at: float, *, everything: bool = False) -> ChainsResult:
+    """One chain, or all; without `everything` deployments that do not run and do not matter are left out."""
+    found = list_chains(remote, at).chains if chain is None else (remote.chain(chain),)
+    if not everything:
+        found = tuple(c.model_copy(update={"deployments": tuple(_relevant(c.deployments))}) for c in found)
+    return ChainsResult(at, found, everything)
+
+
+def _relevant(deployments: Iterable[DeploymentInfo]) -> Iterable[DeploymentInfo]:
+    """Those that run or shall run, and the newest even if it failed."""
+    resting = (DeploymentState.FAILED, DeploymentState.INACTIVE, DeploymentState.DELETED)
+    for number, deployment in enumerate(deployments):
+        if number == 0 or deployment.environments or deployment.state not in resting:
+            yield deployment
+
+
+def newest(remote: Remote, chain: str) -> str:
+    """A selector of the deployment that people mean: the newest that is not gone.
+
+    Raises:
+        DiagnosticsError: CH303, CH304.
+    """
+    deployments = remote.chain(chain).deployments
+    for deployment in deployments:
+        if deployment.state not in (DeploymentState.INACTIVE, DeploymentState.DELETED):
+            return deployment.id
+    if deployments:
+        return LATEST
+    raise DiagnosticsError(
+        [
+            Diagnostic(
+                code=Code.UNKNOWN_DEPLOYMENT,
+                message=f"chain `{chain}` has no deployment",
+                help="`chains push` makes one",
+            )
+        ]
+    )
+
+
+def logs(
+    remote: Remote,
+    chain: str,
+    report: Report,
+    *,
+    chainlet: str | None = None,
+    selector: str | None = None,
+    follow: bool = False,
+    since: float | None = None,
+) -> LogsResult:
+    """Report each line that the replicas wrote; with `follow` until the reader ends it."""
+    selector = selector or newest(remote, chain)
+    count = 0
+    for line in remote.logs(chain, selector, chainlet=chainlet, follow=follow, since=since):
+        count += 1
+        report(events.LogWritten(line.at, line.chainlet, line.replica_id, line.stream, line.text))
+    return LogsResult(chain, count)
+
+
+def history(remote: Remote, chain: str, selector: str | None = None) -> HistoryResult:
+    """States, patches and promotions of a chain's deployments, in order."""
+    selectors = [selector] if selector else [d.id for d in remote.chain(chain).deployments]
+    found: dict[int, Event] = {}
+    for name in selectors:
+        stream = remote.events(chain, name, follow=False)
+        found |= {event.id: event for event in stream if event.kind in _HISTORY}
+    return HistoryResult(chain, tuple(found[i] for i in sorted(found)))
+
+
+__all__ = [
+    "ChainsResult",
+    "HistoryResult",
+    "LogsResult",
+    "history",
+    "list_chains",
+    "logs",
+    "newest",
+    "status",
+]
