@@ -1,0 +1,83 @@
+"""The child of discovery: reads one user file in the user's interpreter and replies with data.
+
+Run by path: `PYTHON discovery_child.py FD REQUEST`. It replies with one JSON object on file
+descriptor FD and then ends the process at once, whatever threads the file left running:
+
+    {"unusable": TEXT}                        this interpreter cannot read a chain
+    {"missing": {MODULE: Diagnostic}, ...}    read again with placeholders for these, if they are provided
+    {"reply": DiscoveryReply}
+
+The first part must run on any Python 3, so that an old one can say so.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import json
+import os
+import sys
+from types import ModuleType
+
+_OWN = ("truss_chains", "chains_protocol", "chains_cli")
+
+
+class _OwnPackages:
+    """Finds our packages and nothing else of the directory they lie in.
+
+    First in line, so that the file is read by the SDK of this tool; and narrow, so that no
+    other library of the tool's environment is visible to the user's file.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def find_spec(
+        self, fullname: str, path: object = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname in _OWN:
+            return importlib.machinery.PathFinder.find_spec(fullname, [self._root], target)
+        return None
+
+
+def _why_unusable() -> str | None:
+    if sys.version_info < (3, 11):  # noqa: UP036 (the user's interpreter, not ours)
+        return "it is Python {}.{}, and 3.11 or newer is needed".format(*sys.version_info[:2])
+    try:
+        import pydantic
+    except ImportError as error:
+        return f"`pydantic` cannot be imported ({error})"
+    version = tuple(int(part) for part in pydantic.VERSION.split(".")[:2])
+    if version < (2, 7):
+        return f"its `pydantic` is {pydantic.VERSION}, and 2.7 or newer is needed"
+    return None
+
+
+def main() -> None:
+    """Read the file that the request names and reply."""
+    reply_fd = int(sys.argv[1])
+    os.set_inheritable(reply_fd, False)
+    request = json.loads(sys.argv[2])
+    del sys.path[0]
+    why = _why_unusable()
+    if why is None:
+        sys.meta_path.insert(0, _OwnPackages(request["root"]))
+        from chains_cli.discovery_read import read_file
+
+        answer = read_file(request)
+    else:
+        answer = {"unusable": why}
+    _reply(reply_fd, answer)
+
+
+def _reply(fd: int, answer: dict[str, object]) -> None:
+    data = json.dumps(answer).encode()
+    while data:
+        data = data[os.write(fd, data) :]
+    os.close(fd)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

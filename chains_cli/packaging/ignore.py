@@ -1,0 +1,103 @@
+"""Which files of a workspace are never looked at, and which hold secrets.
+
+The built-in list hides caches, environments and version control, nothing else: a user's
+package may be called `lib`, `build`, `env` or `target` (WP-23). An environment is told by
+its `pyvenv.cfg`, not by its name.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from pathspec import GitIgnoreSpec
+
+TRUSS_IGNORE: Final = ".truss_ignore"
+_ALWAYS: Final = (".git/", ".hg/", ".svn/", "__pycache__/", "*.py[cod]")
+_BUILT_IN: Final = (
+    ".tox/",
+    ".nox/",
+    ".mypy_cache/",
+    ".pytest_cache/",
+    ".ruff_cache/",
+    ".pytype/",
+    ".pyre/",
+    ".hypothesis/",
+    ".import_linter_cache/",
+    ".ipynb_checkpoints/",
+    ".eggs/",
+    "*.egg-info/",
+    ".coverage",
+    ".coverage.*",
+    "htmlcov/",
+    "node_modules/",
+    ".idea/",
+    ".vscode/",
+    ".DS_Store",
+    "Thumbs.db",
+    "*.swp",
+    "*.swo",
+    "*~",
+    ".#*",
+    ".gitignore",
+    ".gitattributes",
+    ".truss_ignore",
+)
+_SECRET_NAME: Final = re.compile(
+    r"""
+    \.env(\.(?!example$|sample$|template$|dist$).*)?
+    | id_(rsa|dsa|ecdsa|ed25519)(_sk)?
+    | \.(netrc|pypirc|npmrc|trussrc|pgpass|htpasswd|git-credentials)
+    | (credentials|service[-_]account.*)\.json
+    | .*\.(p12|pfx|jks|keystore|kdbx)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_KEY_SUFFIXES: Final = (".pem", ".key", ".p8", ".json", ".txt", ".ppk")
+_PRIVATE_KEY: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_KEY_SEARCHED_BYTES: Final = 64 * 1024
+
+ALWAYS_HIDDEN: Final = GitIgnoreSpec.from_lines(_ALWAYS)
+"""What no package ever holds, whatever a `.truss_ignore` says."""
+
+
+def built_in_rules() -> GitIgnoreSpec:
+    """The rules where there is no `.truss_ignore`."""
+    return GitIgnoreSpec.from_lines((*_ALWAYS, *_BUILT_IN))
+
+
+def workspace_rules(root: Path) -> GitIgnoreSpec:
+    """The rules of the `.truss_ignore` in `root`, which replaces the built-in list (G-42)."""
+    own = root / TRUSS_IGNORE
+    if not own.is_file():
+        return built_in_rules()
+    return rules_of(own.read_text("utf-8", "replace").splitlines())
+
+
+def rules_of(lines: Iterable[str]) -> GitIgnoreSpec:
+    """User rules, behind the few that always hold."""
+    return GitIgnoreSpec.from_lines((*lines, *_ALWAYS, TRUSS_IGNORE))
+
+
+def is_environment(directory: Path) -> bool:
+    """Whether a directory is a virtual or a conda environment."""
+    return (directory / "pyvenv.cfg").is_file() or (directory / "conda-meta").is_dir()
+
+
+def looks_secret(name: str, data: bytes) -> bool:
+    """Whether a file, by its name or a private key inside, must not leave the author's machine."""
+    if _SECRET_NAME.fullmatch(name):
+        return True
+    is_candidate = name.lower().endswith(_KEY_SUFFIXES)
+    return is_candidate and _PRIVATE_KEY.search(data[:_KEY_SEARCHED_BYTES]) is not None
+
+
+__all__ = [
+    "ALWAYS_HIDDEN",
+    "TRUSS_IGNORE",
+    "built_in_rules",
+    "is_environment",
+    "looks_secret",
+    "rules_of",
+    "workspace_rules",
+]
