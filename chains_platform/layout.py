@@ -82,6 +82,16 @@ class Layout:
         return self.platform / "gateway.json"
 
     @property
+    def gateway_file(self) -> Path:
+        """Which process the gateway is and where it listens (`gateway_process.GatewayRun`)."""
+        return self.platform / "gateway-process.json"
+
+    @property
+    def sockets_file(self) -> Path:
+        """The socket directory, so that a start from another kind of session finds the same one."""
+        return self.platform / "sockets"
+
+    @property
     def logs(self) -> Path:
         return self.platform / "logs"
 
@@ -141,6 +151,7 @@ class Layout:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise PermissionError(f"{self.sockets} is not a directory of this user")
         self.sockets.chmod(_OWNER_ONLY_DIR)
+        write_private(self.sockets_file, os.fsencode(self.sockets))
         return self
 
     def read_platform_file(self) -> PlatformFile | None:
@@ -159,12 +170,26 @@ def find_layout(environ: Mapping[str, str], home: Path | None = None) -> Layout:
     """The layout of `home`, else of `CHAINS_HOME`, else of the user's data directory."""
     chosen = home or Path(environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("chains"))
     chosen = chosen.expanduser().absolute()
-    mark = hashlib.sha256(os.fsencode(chosen)).hexdigest()[:12]
+    bare = Layout(home=chosen, sockets=chosen)
+    return Layout(home=chosen, sockets=_kept_sockets(bare.sockets_file) or _choose_sockets(chosen, environ))
+
+
+def _kept_sockets(file: Path) -> Path | None:
+    """The directory used before, if it can still be used."""
+    try:
+        kept = Path(os.fsdecode(file.read_bytes()))
+    except FileNotFoundError:
+        return None
+    return kept if kept.is_absolute() and kept.parent.is_dir() else None
+
+
+def _choose_sockets(home: Path, environ: Mapping[str, str]) -> Path:
+    mark = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
     run = environ.get("XDG_RUNTIME_DIR", "")
     sockets = Path(run) / f"chains-{mark}"
-    if not run or not Path(run).is_dir() or _socket_bytes(sockets) > MAX_SOCKET_BYTES:
-        sockets = Path("/tmp") / f"chains-{os.getuid()}-{mark}"  # noqa: S108 (checked in `create`)
-    return Layout(home=chosen, sockets=sockets)
+    if run and Path(run).is_dir() and _socket_bytes(sockets) <= MAX_SOCKET_BYTES:
+        return sockets
+    return Path("/tmp") / f"chains-{os.getuid()}-{mark}"  # noqa: S108 (checked in `create`)
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -53,6 +53,11 @@ class Tokens:
         """A Fernet key, for secrets at rest."""
         return base64.urlsafe_b64encode(self._mac("secrets"))
 
+    @property
+    def instance(self) -> str:
+        """Tells this state directory from any other; not a secret."""
+        return self._mac("instance").hex()[:16]
+
     def _derive(self, *purpose: str) -> str:
         return base64.urlsafe_b64encode(self._mac(*purpose)).rstrip(b"=").decode("ascii")
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -144,9 +144,8 @@ def load_table(path: Path) -> GatewayRoutes:
 class Listener:
     """A gateway that listens. Made by `serve`."""
 
-    def __init__(self, gateway: Gateway, runner: web.ServerRunner, port: int) -> None:
+    def __init__(self, gateway: Gateway, runner: web.ServerRunner) -> None:
         self.gateway = gateway
-        self.port = port
         self._runner = runner
 
     async def close(self) -> None:
@@ -155,28 +154,20 @@ class Listener:
         self.gateway.close()
 
 
-async def serve(
-    gateway: Gateway, host: str, port: int, socket: Path | None = None, grace_s: float = 30.0
-) -> Listener:
-    """Listen on TCP, and on a Unix socket for the control plane.
-
-    Raises:
-        OSError: the port is taken.
-    """
+async def serve(gateway: Gateway, bound: socket.socket, admin: Path, grace_s: float = 30.0) -> Listener:
+    """Listen on a bound TCP socket, and on a Unix socket for the control plane."""
     server = web.Server(gateway.handle, handler_cancellation=True, access_log=None, auto_decompress=False)
     runner = web.ServerRunner(server, shutdown_timeout=grace_s)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        bound = runner.addresses[0][1]
-        if socket is not None:
-            socket.unlink(missing_ok=True)
-            await web.UnixSite(runner, socket, backlog=128).start()
-            os.chmod(socket, 0o600)  # noqa: PTH101 (the directory is private already)
+        await web.SockSite(runner, bound, backlog=1024).start()
+        admin.unlink(missing_ok=True)
+        await web.UnixSite(runner, admin, backlog=128).start()
+        admin.chmod(0o600)
     except BaseException:
         await runner.cleanup()
         raise
-    return Listener(gateway, runner, bound)
+    return Listener(gateway, runner)
 
 
 __all__ = ["Gateway", "GatewaySettings", "Listener", "error_response", "load_table", "serve"]

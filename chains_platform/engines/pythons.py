@@ -1,0 +1,109 @@
+"""Which interpreter an environment gets: the wanted minor version, else the nearest there is."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_LOOK_TIMEOUT_S: Final = 60.0
+
+Run = Callable[[Sequence[str]], str]
+"""Runs uv with these arguments and returns its standard output; "" if it failed."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """An executable and its minor version, "3.12"."""
+
+    executable: str
+    version: str
+
+
+@dataclass
+class Pythons:
+    """Looks interpreters up, each minor version once a process.
+
+    Args:
+        run: runs uv.
+        own: the interpreter that is preferred when it has the wanted version, because it needs no look-up.
+    """
+
+    run: Run
+    own: Interpreter
+    _found: dict[str, Interpreter] = field(default_factory=dict)
+
+    def find(self, version: str) -> Interpreter:
+        """The interpreter for "3.12"; its `version` differs if there is none and another is nearest."""
+        if version == self.own.version:
+            return self.own
+        if version not in self._found:
+            self._found[version] = self._look(version)
+        return self._found[version]
+
+    def _look(self, version: str) -> Interpreter:
+        executable = self.run(["python", "find", "--no-project", "--system", version]).strip()
+        if executable:
+            return Interpreter(executable, version)
+        return nearest(version, [self.own, *parse_list(self.run(_LIST))])
+
+
+_LIST: Final = ("python", "list", "--only-installed", "--output-format", "json")
+
+
+def parse_list(text: str) -> list[Interpreter]:
+    """What `uv python list --output-format json` found: CPython only, oldest format tolerated."""
+    try:
+        entries = json.loads(text or "[]")
+    except ValueError:
+        return []
+    found = []
+    for entry in entries:
+        parts = entry.get("version_parts") or {}
+        if entry.get("implementation") == "cpython" and entry.get("path") and "minor" in parts:
+            found.append(Interpreter(entry["path"], f"{parts['major']}.{parts['minor']}"))
+    return found
+
+
+def nearest(version: str, candidates: Sequence[Interpreter]) -> Interpreter:
+    """The candidate whose minor version is nearest, the newer of two; at least Python 3.11."""
+    wanted = _minor(version)
+    usable = [c for c in candidates if c.version.startswith("3.") and _minor(c.version) >= 11]
+    return min(usable or candidates, key=lambda c: (abs(_minor(c.version) - wanted), -_minor(c.version)))
+
+
+def own_interpreter() -> Interpreter:
+    """The interpreter below this process's own virtual environment."""
+    executable = getattr(sys, "_base_executable", None) or sys.executable
+    return Interpreter(executable, f"{sys.version_info.major}.{sys.version_info.minor}")
+
+
+def uv_runner(uv: str, environ: dict[str, str], cwd: Path) -> Run:
+    """A `Run` that starts the given uv."""
+
+    def run(arguments: Sequence[str]) -> str:
+        try:
+            done = subprocess.run(
+                [uv, *arguments],
+                env=environ,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_LOOK_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout if done.returncode == 0 else ""
+
+    return run
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2])
+
+
+__all__ = ["Interpreter", "Pythons", "nearest", "own_interpreter", "parse_list", "uv_runner"]
