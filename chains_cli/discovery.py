@@ -108,6 +108,7 @@ def discover(
 
     Raises:
         DiagnosticsError: CH101 to CH161, sorted by place.
+        RuntimeError: a bug of ours.
     """
     check_source(source)
     interpreter = choose_interpreter(source, python, environ)
@@ -194,13 +195,16 @@ def _answer(end: ChildEnd, request: _Request, timeout_s: float) -> _Answer:
     if end.reply:
         try:
             data = json.loads(end.reply)
+        except ValueError:
+            data = None  # a truncated reply is that of a child which died while writing it
+        if data is not None and "internal" in data:
+            raise RuntimeError(f"reading a file failed inside chains:\n{data['internal']}")
+        if data is not None:
             return _Answer(
                 DiscoveryReply.model_validate(data.get("reply", {})),
                 data.get("unusable"),
                 tuple(data.get("missing", ())),
             )
-        except ValueError:
-            pass  # a truncated reply is that of a child which died while writing it: CH158 below
     raise DiagnosticsError([_crashed(end, request, timeout_s)])
 
 

@@ -6,6 +6,7 @@ descriptor FD and then ends the process at once, whatever threads the file left 
     {"unusable": TEXT}                        this interpreter cannot read a chain
     {"missing": {MODULE: Diagnostic}, ...}    read again with placeholders for these, if they are provided
     {"reply": DiscoveryReply}
+    {"internal": TRACEBACK}                   we failed, not the user's file
 
 The first part must run on any Python 3, so that an old one can say so.
 """
@@ -61,12 +62,21 @@ def main() -> None:
     why = _why_unusable()
     if why is None:
         sys.meta_path.insert(0, _OwnPackages(request["root"]))
-        from chains_cli.discovery_read import read_file
-
-        answer = read_file(request)
+        answer = _read(request)
     else:
         answer = {"unusable": why}
     _reply(reply_fd, answer)
+
+
+def _read(request: dict[str, object]) -> dict[str, object]:
+    try:
+        from chains_cli.discovery_read import read_file
+
+        return read_file(request)
+    except Exception:  # what the user's file raises is a diagnostic already: this is our own failure
+        import traceback
+
+        return {"internal": traceback.format_exc()}
 
 
 def _reply(fd: int, answer: dict[str, object]) -> None:

@@ -83,6 +83,7 @@ IMPLICIT: Final[Mapping[str, str]] = {
     "requests": "requests",
     "starlette": "starlette",
     "tenacity": "tenacity",
+    "truss_chains.pydantic_numpy": "numpy",
     "yaml": "pyyaml",
 }
 """Modules that existing Chains import without declaring them -> what has to be installed for them.
@@ -105,15 +106,19 @@ def provides(requirement: str, module: str) -> bool:
 
 
 def implicit_requirements(modules: Iterable[str], requirements: Iterable[str]) -> dict[str, str]:
-    """Module -> distribution, for imported modules (dotted names) that nothing declared provides."""
+    """Distribution -> module, for imported modules (dotted names) that nothing declared provides."""
     declared = tuple(requirements)
-    missing: dict[str, str] = {}
-    for module in sorted(set(modules)):
-        for name, distribution in IMPLICIT.items():
-            is_it = module == name or module.startswith(f"{name}.")
-            if is_it and not any(provides(line, name.partition(".")[0]) for line in declared):
-                missing[name] = distribution
-    return missing
+    wanted = {
+        distribution: name
+        for module in sorted(set(modules))
+        for name, distribution in IMPLICIT.items()
+        if module == name or module.startswith(f"{name}.")
+    }
+    return {
+        distribution: name
+        for distribution, name in sorted(wanted.items())
+        if not any(provides(line, distribution) or provides(line, name) for line in declared)
+    }
 
 
 def unprovided_modules(spec: ChainSpec, modules: Iterable[str]) -> tuple[str, ...]:

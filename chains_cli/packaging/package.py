@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from chains_protocol.digest import bytes_digest, tree_digest
+from chains_cli.packaging.reader import Content
+from chains_protocol.digest import tree_digest
 from chains_protocol.errors import Diagnostic
 from chains_protocol.manifest import ChainManifest, EnvironmentSpec, FileEntry, PackageManifest
 from chains_protocol.spec import ChainletSpec
@@ -67,22 +68,12 @@ class ChainPackages:
         return {digest: known[digest] for digest in digests if digest in known}
 
 
-def make_package(
-    files: Mapping[str, bytes],
-    spec: ChainletSpec,
-    environment: EnvironmentSpec,
-    digest_of: Mapping[int, str] | None = None,
-) -> Package:
-    """Sort the files, take their digests and describe them.
-
-    `digest_of` maps `id(bytes)` to a digest that is already known, so that a file shared by
-    a hundred packages is hashed once.
-    """
-    known = digest_of or {}
+def make_package(files: Mapping[str, Content], spec: ChainletSpec, environment: EnvironmentSpec) -> Package:
+    """Sort the files and describe them; a content shared by many packages is hashed once."""
     ordered = {path: files[path] for path in sorted(files)}
     entries = tuple(
-        FileEntry(path=path, digest=known.get(id(data)) or bytes_digest(data), size_bytes=len(data))
-        for path, data in ordered.items()
+        FileEntry(path=path, digest=content.digest, size_bytes=len(content.data))
+        for path, content in ordered.items()
     )
     manifest = PackageManifest(
         digest=tree_digest({entry.path: entry.digest for entry in entries}),
@@ -90,7 +81,7 @@ def make_package(
         spec=spec,
         environment=environment,
     )
-    return Package(ordered, manifest)
+    return Package({path: content.data for path, content in ordered.items()}, manifest)
 
 
 __all__ = ["ChainPackages", "Package", "make_package"]

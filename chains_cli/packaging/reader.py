@@ -24,16 +24,20 @@ from chains_protocol.paths import check_relative_path
 _Signature = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of a file and their digest."""
+    """The bytes of a file, and their digest, which is taken when first asked for."""
 
-    data: bytes
-    digest: str
+    __slots__ = ("_digest", "data")
 
-    @classmethod
-    def of(cls, data: bytes) -> "Content":
-        return cls(data, bytes_digest(data))
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._digest: str | None = None
+
+    @property
+    def digest(self) -> str:
+        if self._digest is None:
+            self._digest = bytes_digest(self.data)
+        return self._digest
 
 
 class ContentCache:
@@ -50,8 +54,8 @@ class ContentCache:
         known = self._files.get(path)
         if known is not None and known[0] == signature:
             return known[1]
-        content = Content.of(Path(path).read_bytes())
-        if known is not None and known[1].digest == content.digest:
+        content = Content(Path(path).read_bytes())
+        if known is not None and known[1].data == content.data:
             content = known[1]
         self._files[path] = (signature, content)
         return content

@@ -1,0 +1,207 @@
+"""`build_packages`: ChainSpec -> ChainPackages."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal
+
+from chains_cli.packaging import findings
+from chains_cli.packaging.config import REQUIREMENTS_FILE, config_context, model_context
+from chains_cli.packaging.distributions import implicit_requirements
+from chains_cli.packaging.ignore import looks_secret
+from chains_cli.packaging.package import ChainPackages, Package, make_package
+from chains_cli.packaging.reader import Content, WorkspaceReader
+from chains_cli.packaging.render import Renderer, package_renderer
+from chains_cli.packaging.requirements import (
+    LockExport,
+    Requirements,
+    is_truss,
+    read_requirements,
+    requirement_name,
+)
+from chains_cli.packaging.runtime_source import RUNTIME_REQUIREMENTS, runtime_files
+from chains_cli.packaging.sources import SourceCollector, SourceFiles
+from chains_protocol.errors import DiagnosticsError, sort_diagnostics
+from chains_protocol.manifest import SOURCE_DIR, SPEC_FILE, EnvironmentSpec
+from chains_protocol.spec import ChainletKind, ChainletSpec, ChainSpec, DiscoveredChainlet
+
+Target = Literal["process", "truss"]
+"""`process`: our own replicas, which bring our runtime. `truss`: any Truss server; all is in the package."""
+
+DATA_DIR: Final = "data"
+_LARGE_BYTES: Final = 10_000_000
+_KEEP: Final = f"{SOURCE_DIR}/.keep"
+_MODEL_NAME: Final = re.compile(r"^model_name\s*:.*$", re.MULTILINE)
+
+
+def build_packages(
+    spec: ChainSpec,
+    *,
+    reader: WorkspaceReader | None = None,
+    target: Target = "process",
+    export_lock: LockExport | None = None,
+) -> ChainPackages:
+    """Build the package of every Chainlet.
+
+    Args:
+        spec: the Chain.
+        reader: reads the workspace; a watch session passes one that shares its `ContentCache`.
+        target: what the packages are made for.
+        export_lock: how a `uv.lock` becomes requirement lines; None runs `uv export`.
+
+    Raises:
+        DiagnosticsError: CH152 or CH201 to CH210, all of them at once, sorted by place.
+    """
+    builder = _Builder(spec, reader or WorkspaceReader(Path(spec.workspace)), target, export_lock)
+    return builder.build()
+
+
+class _Builder:
+    """What the packages of one Chain share."""
+
+    def __init__(
+        self, spec: ChainSpec, reader: WorkspaceReader, target: Target, export_lock: LockExport | None
+    ) -> None:
+        self._spec = spec
+        self._reader = reader
+        self._target = target
+        self._export_lock = export_lock
+        self._sources = SourceCollector(reader)
+        self._renderer: Renderer = package_renderer()
+        self._findings = findings.Findings()
+
+    def build(self) -> ChainPackages:
+        problems = [*findings.forbidden_names(self._reader.paths, self._target)]
+        packages: list[Package] = []
+        for found in self._spec.chainlets:
+            try:
+                packages.append(self._package(found))
+            except DiagnosticsError as error:
+                problems += [d for d in error.diagnostics if d not in problems]
+        if problems:
+            raise DiagnosticsError(sort_diagnostics(problems))
+        return ChainPackages(
+            chain_name=self._spec.chain_name,
+            entrypoint=self._spec.chainlet(self._spec.entrypoint).spec.display_name,
+            packages=tuple(packages),
+            notes=(*self._reader.notes, *self._findings.notes()),
+        )
+
+    def _package(self, found: DiscoveredChainlet) -> Package:
+        kind = found.spec.kind if found.spec.mock is None else ChainletKind.CHAINLET
+        if kind in (ChainletKind.TRUSS, ChainletKind.ENGINE_BUILDER) and self._target == "process":
+            raise DiagnosticsError([findings.unsupported(found)])
+        if kind is ChainletKind.TRUSS:
+            package = self._wrapped_truss(found)
+        elif kind is ChainletKind.ENGINE_BUILDER:
+            package = self._engine(found)
+        else:
+            package = self._ordinary(found)
+        if package.size_bytes > _LARGE_BYTES:
+            self._findings.large(package)
+        return package
+
+    def _ordinary(self, found: DiscoveredChainlet) -> Package:
+        spec = found.spec
+        source = self._source(found)
+        requirements = self._requirements(found, source)
+        environment = self._environment(spec, requirements.all_lines)
+        files = {
+            "config.yaml": Content(self._renderer.config(config_context(spec, environment.python_version))),
+            SPEC_FILE: Content(canonical_json(spec)),
+            "model/__init__.py": Content(b""),
+            "model/model.py": Content(self._renderer.model(model_context(spec))),
+            REQUIREMENTS_FILE: Content(_lines(requirements.all_lines)),
+            **{f"{SOURCE_DIR}/{path}": content for path, content in source.files.items()},
+            **self._data(found),
+        }
+        if self._target == "truss":
+            files.update({f"{SOURCE_DIR}/{path}": content for path, content in self._runtime.items()})
+        if not any(path.startswith(f"{SOURCE_DIR}/") for path in files):
+            files[_KEEP] = Content(b"")
+        return make_package(files, spec, environment)
+
+    @cached_property
+    def _runtime(self) -> Mapping[str, Content]:
+        return runtime_files()
+
+    def _source(self, found: DiscoveredChainlet) -> SourceFiles:
+        """No file for an automatic mock: it answers from the schema alone."""
+        if found.spec.mock is not None and found.spec.mock.kind == "auto":
+            return SourceFiles({})
+        source = self._sources.collect(found)
+        self._findings.widened(source.closure)
+        self._findings.secret(source.secret)
+        return source
+
+    def _requirements(self, found: DiscoveredChainlet, source: SourceFiles) -> Requirements:
+        declared = read_requirements(found, self._export_lock)
+        lines = [line for line in declared.lines if self._target == "truss" or not is_truss(line)]
+        implicit = implicit_requirements(source.imports, declared.lines)
+        for distribution, module in implicit.items():
+            self._findings.implicit(distribution, module, found.spec.display_name)
+        names = {requirement_name(line) for line in lines}
+        lines += [line for line in implicit if requirement_name(line) not in names]
+        if self._target == "truss":
+            names |= set(implicit)
+            lines += [line for line in RUNTIME_REQUIREMENTS if requirement_name(line) not in names]
+        return Requirements(tuple(sorted(lines)), declared.options)
+
+    def _environment(self, spec: ChainletSpec, lines: Iterable[str]) -> EnvironmentSpec:
+        version = spec.image.python_version or self._spec.python.version
+        return EnvironmentSpec(python_version=version, requirements=tuple(lines))
+
+    def _data(self, found: DiscoveredChainlet) -> dict[str, Content]:
+        """The copy of `data_dir` (G-45); secret-looking files are left out."""
+        directory = found.sources.data_dir
+        if directory is None or found.spec.mock is not None:
+            return {}
+        files: dict[str, Content] = {}
+        for path, content in self._reader.directory(Path(directory)).items():
+            if looks_secret(path.rpartition("/")[2], content.data):
+                self._findings.secret([f"{directory}/{path}"])
+            else:
+                files[f"{DATA_DIR}/{path}"] = content
+        return files
+
+    def _engine(self, found: DiscoveredChainlet) -> Package:
+        """Only a config: the server's engine does the rest (G-04, G-21)."""
+        spec = found.spec
+        environment = self._environment(spec, ())
+        config = Content(self._renderer.config(config_context(spec, environment.python_version)))
+        files = {"config.yaml": config, SPEC_FILE: Content(canonical_json(spec))}
+        return make_package(files, spec, environment)
+
+    def _wrapped_truss(self, found: DiscoveredChainlet) -> Package:
+        """A copy of the wrapped directory; only the model's name is ours (G-60, G-61)."""
+        spec = found.spec
+        directory = Path(found.sources.truss_dir or "")
+        config = directory / "config.yaml"
+        if not directory.is_dir() or not config.is_file():
+            raise DiagnosticsError([findings.no_truss(found, directory)])
+        files = {
+            path: content
+            for path, content in self._reader.directory(directory).items()
+            if not looks_secret(path.rpartition("/")[2], content.data)
+        }
+        text = self._reader.read_file(config).data.decode("utf-8")
+        name_line = f"model_name: {json.dumps(spec.display_name)}"
+        renamed, count = _MODEL_NAME.subn(lambda _: name_line, text, count=1)
+        files["config.yaml"] = Content((renamed if count else f"{name_line}\n{text}").encode())
+        files[SPEC_FILE] = Content(canonical_json(spec))
+        return make_package(files, spec, self._environment(spec, ()))
+
+
+def canonical_json(spec: ChainletSpec) -> bytes:
+    """`chains.json`: sorted keys, no insignificant spaces, one newline at the end."""
+    data = spec.model_dump(mode="json")
+    return (json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
+
+
+def _lines(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+__all__ = ["DATA_DIR", "Target", "build_packages", "canonical_json"]

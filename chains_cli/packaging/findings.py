@@ -1,0 +1,147 @@
+"""What packaging has to say: errors about names and kinds, and notes gathered over all Chainlets."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from chains_analysis.closure import Closure, Widening
+from chains_cli.packaging.package import Package
+from chains_protocol.errors import Code, Diagnostic, Location, Severity
+from chains_protocol.spec import ChainletKind, DiscoveredChainlet
+
+_RESERVED: Final = frozenset(
+    {"truss_chains", "chains_protocol", "chains_analysis", "chains_runtime", "chains_platform", "chains_cli"}
+)
+"""Import names of ours, which generated code and replicas rely on (WP-03)."""
+_TRUSS_SERVER: Final = frozenset({"main", "model_wrapper", "truss_server", "_truss_common", "shared"})
+"""Top-level modules of the Truss server, which come first there (WP-04)."""
+
+
+class Findings:
+    """Notes of one build; the same finding in several Chainlets is one note."""
+
+    def __init__(self) -> None:
+        self._widened: dict[Widening, None] = {}
+        self._secret: dict[str, None] = {}
+        self._implicit: dict[tuple[str, str], list[str]] = {}
+        self._large: list[Package] = []
+
+    def widened(self, closure: Closure | None) -> None:
+        self._widened.update(dict.fromkeys(closure.widened if closure else ()))
+
+    def secret(self, paths: Iterable[str]) -> None:
+        self._secret.update(dict.fromkeys(paths))
+
+    def implicit(self, distribution: str, module: str, display_name: str) -> None:
+        self._implicit.setdefault((distribution, module), []).append(display_name)
+
+    def large(self, package: Package) -> None:
+        self._large.append(package)
+
+    def notes(self) -> tuple[Diagnostic, ...]:
+        """All notes, by code and place."""
+        return (
+            *(_secret_note(path) for path in sorted(self._secret)),
+            *(_large_note(package) for package in self._large),
+            *(_widened_note(place) for place in sorted(self._widened)),
+            *(_implicit_note(*key, names) for key, names in sorted(self._implicit.items())),
+        )
+
+
+def forbidden_names(paths: Iterable[str], target: str) -> Iterator[Diagnostic]:
+    """G-05: root files that cannot be imported, or whose name is taken where the package runs."""
+    for path in paths:
+        name = path.partition("/")[0].removesuffix(".py")
+        is_root_file = "/" not in path and path.endswith(".py")
+        if is_root_file and "-" in name:
+            yield _forbidden(path, "no Python module can be imported under it", name.replace("-", "_"))
+        elif is_root_file and name == "model":
+            yield _forbidden(path, "a package has a module `model` of its own", "my_model")
+        elif path in (f"{name}.py", f"{name}/__init__.py") and name in _RESERVED:
+            yield _forbidden(path, "it is the name of a module of Chains itself", f"my_{name}")
+        elif is_root_file and name in _TRUSS_SERVER and target == "truss":
+            yield _forbidden(path, "the Truss server has a module of that name", f"my_{name.strip('_')}")
+
+
+def unsupported(found: DiscoveredChainlet) -> Diagnostic:
+    """CH210: a kind of Chainlet that our own replicas do not run."""
+    name = found.spec.display_name
+    what = "an engine-builder Chainlet" if found.spec.kind is ChainletKind.ENGINE_BUILDER else "a Truss"
+    return Diagnostic(
+        code=Code.UNSUPPORTED_CHAINLET,
+        message=f"`{name}` is {what}, which this remote does not run",
+        location=_place(found),
+        chainlet=name,
+        help=f"replace it with `--mock {name}=auto` or `--mock {name}=FILE:CLASS`, or push to another remote",
+    )
+
+
+def no_truss(found: DiscoveredChainlet, directory: Path) -> Diagnostic:
+    """CH202: the wrapped Truss is not there (G-60)."""
+    what = f"`{directory}` has no `config.yaml`" if directory.is_dir() else f"`{directory}` is no directory"
+    return Diagnostic(
+        code=Code.PATH_NOT_FOUND,
+        message=f"the Truss of `{found.spec.class_name}` is not there: {what}",
+        location=_place(found),
+        chainlet=found.spec.display_name,
+        help="correct `truss_dir`; a relative path starts at the file that declares the class",
+    )
+
+
+def _place(found: DiscoveredChainlet) -> Location:
+    return Location(path=found.spec.file, line=found.spec.line)
+
+
+def _forbidden(path: str, why: str, better: str) -> Diagnostic:
+    return Diagnostic(
+        code=Code.FORBIDDEN_FILE_NAME,
+        message=f"`{path}` cannot be part of a package: {why}",
+        location=Location(path=path),
+        help=f"rename it, for example to `{better}.py`, or name it in `.truss_ignore`",
+    )
+
+
+def _secret_note(path: str) -> Diagnostic:
+    return Diagnostic(
+        code=Code.SECRET_LOOKING_FILE,
+        severity=Severity.WARNING,
+        message=f"`{path}` looks like a secret and is not packaged",
+        location=Location(path=path),
+        help="store the value with `chains secrets set` and name it in `assets.secret_keys`",
+    )
+
+
+def _large_note(package: Package) -> Diagnostic:
+    largest = sorted(package.manifest.files, key=lambda entry: (-entry.size_bytes, entry.path))[:3]
+    named = ", ".join(f"`{entry.path}` ({entry.size_bytes / 1e6:.1f} MB)" for entry in largest)
+    return Diagnostic(
+        code=Code.LARGE_PACKAGE,
+        severity=Severity.NOTE,
+        message=f"the package of `{package.display_name}` has {package.size_bytes / 1e6:.1f} MB: {named}",
+        chainlet=package.display_name,
+        help="keep large files out with `.truss_ignore`, or load them when the Chainlet starts",
+    )
+
+
+def _widened_note(place: Widening) -> Diagnostic:
+    return Diagnostic(
+        code=Code.CLOSURE_WIDENED,
+        severity=Severity.NOTE,
+        message=f"what `{place.path}` imports cannot be known ({place.why}); "
+        "its Chainlets get all Python files of the workspace",
+        location=Location(path=place.path, line=place.line),
+        help="import by name, so that an edit of other files leaves these Chainlets alone",
+    )
+
+
+def _implicit_note(distribution: str, module: str, names: list[str]) -> Diagnostic:
+    who = ", ".join(f"`{name}`" for name in names)
+    return Diagnostic(
+        code=Code.IMPLICIT_REQUIREMENT,
+        severity=Severity.NOTE,
+        message=f"`{module}` is imported but not declared; `{distribution}` was added for {who}",
+        help="name it in `docker_image=DockerImage(pip_requirements=[...])` to choose its version",
+    )
+
+
+__all__ = ["Findings", "forbidden_names", "no_truss", "unsupported"]

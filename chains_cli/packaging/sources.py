@@ -1,0 +1,169 @@
+"""Which files of the workspace a Chainlet's package holds: its source closure and what lies beside it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from pathspec import GitIgnoreSpec
+
+from chains_analysis.closure import Closure, closure
+from chains_analysis.imports import Import
+from chains_analysis.tree import SourceTree
+from chains_cli.packaging.ignore import looks_secret
+from chains_cli.packaging.reader import Content, WorkspaceReader
+from chains_protocol.spec import DiscoveredChainlet
+
+_READS_BESIDE: Final = (b"__file__", b"importlib.resources", b"importlib_resources", b"pkgutil")
+"""A module with one of these may read files that lie beside it."""
+_NEVER_DATA: Final = ("pyproject.toml", "uv.lock")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """Files by path below the source root; dotted names that their code imports from elsewhere.
+
+    `widened` are the places whose imports could not be known, `secret` the files left out.
+    """
+
+    files: Mapping[str, Content]
+    imports: tuple[str, ...] = ()
+    closure: Closure | None = None
+    secret: tuple[str, ...] = ()
+
+
+class SourceCollector:
+    """Answers for the Chainlets of one workspace; each import closure is computed once."""
+
+    def __init__(self, reader: WorkspaceReader) -> None:
+        self._reader = reader
+        self._known: dict[tuple[str, tuple[str, ...], str | None], SourceFiles] = {}
+        self._trees: dict[tuple[tuple[str, ...], str | None], dict[str, Content]] = {}
+        self._source_trees: dict[tuple[tuple[str, ...], str | None], SourceTree] = {}
+
+    def collect(self, found: DiscoveredChainlet) -> SourceFiles:
+        """The source files of one Chainlet.
+
+        Raises:
+            DiagnosticsError: CH152, CH202 or CH209 if a file cannot be used.
+        """
+        sources = found.sources
+        key = (found.spec.module, sources.external_package_dirs, sources.mock_file)
+        if key not in self._known:
+            self._known[key] = self._collect(*key, mocked_file=found.spec.file)
+        return self._known[key]
+
+    def _collect(
+        self, module: str, external_dirs: tuple[str, ...], mock_file: str | None, mocked_file: str
+    ) -> SourceFiles:
+        external = self._external(external_dirs)
+        if mock_file is not None:
+            external = {**external, mocked_file: self._reader.read_file(mock_file)}
+        tree_key = (external_dirs, mock_file)
+        if tree_key not in self._source_trees:
+            python = {p: c.data for p, c in external.items() if p.endswith(".py")}
+            self._source_trees[tree_key] = (
+                SourceTree({**self._reader.tree.files, **python}) if python else self._reader.tree
+            )
+        tree = self._source_trees[tree_key]
+        reached = closure(tree, [module], self._reader.cache.facts)
+        files = {path: external.get(path) or self._reader.read(path) for path in reached.files}
+        beside, secret = self._beside(files, external)
+        everything = {**files, **beside, **external}
+        return SourceFiles(everything, self._imports(tree, files), reached, secret)
+
+    def _external(self, directories: Iterable[str]) -> dict[str, Content]:
+        """The contents of `external_package_dirs`, each directory at the source root (G-44)."""
+        files: dict[str, Content] = {}
+        for directory in directories:
+            files.update(self._reader.directory(Path(directory)))
+        return {path: c for path, c in files.items() if not looks_secret(path.rpartition("/")[2], c.data)}
+
+    def _imports(self, tree: SourceTree, files: Mapping[str, Content]) -> tuple[str, ...]:
+        """Dotted names of foreign modules, with the taken name appended: `from a import b` is `a.b`."""
+        names: set[str] = set()
+        for path, content in files.items():
+            for found in self._reader.cache.facts(path, content.data).imports:
+                if found.level == 0 and not tree.has(found.module.partition(".")[0]):
+                    names.add(_dotted(found))
+        return tuple(sorted(names))
+
+    def _beside(
+        self, files: Mapping[str, Content], external: Mapping[str, Content]
+    ) -> tuple[dict[str, Content], tuple[str, ...]]:
+        """Files that are no Python, below the directories whose modules may read beside themselves.
+
+        What `.gitignore` names is left out, unless a module names the file.
+        """
+        roots = {
+            path.rpartition("/")[0]
+            for path, content in files.items()
+            if path not in external and any(marker in content.data for marker in _READS_BESIDE)
+        }
+        if not roots:
+            return {}, ()
+        text = b"\n".join(content.data for content in files.values())
+        chosen: dict[str, Content] = {}
+        secret: list[str] = []
+        for path in self._reader.paths:
+            name = path.rpartition("/")[2]
+            is_data = not path.endswith(".py") and name not in _NEVER_DATA
+            if not is_data or not any(_is_below(path, root) for root in roots):
+                continue
+            if self._git_rules.match_file(path) and name.encode() not in text:
+                continue
+            content = self._reader.read(path)
+            if looks_secret(name, content.data):
+                secret.append(path)
+            else:
+                chosen[path] = content
+        return chosen, tuple(secret)
+
+    @cached_property
+    def _git_rules(self) -> GitIgnoreSpec:
+        """The `.gitignore` files of the workspace's root and of the repository's directories above it."""
+        lines: list[str] = []
+        root = self._reader.root
+        for directory in _up_to_repository(root):
+            file = directory / ".gitignore"
+            if file.is_file():
+                text = self._reader.read_file(file).data.decode("utf-8", "replace")
+                lines += _relative_rules(text.splitlines(), root.relative_to(directory).as_posix())
+        return GitIgnoreSpec.from_lines(lines)
+
+
+def _dotted(found: Import) -> str:
+    return f"{found.module}.{found.name}" if found.name not in (None, "*") else found.module
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return not directory or path.startswith(f"{directory}/")
+
+
+def _up_to_repository(root: Path) -> list[Path]:
+    """From the repository's root down to `root`; only `root` outside a repository."""
+    above: list[Path] = []
+    for directory in (root, *root.parents):
+        above.insert(0, directory)
+        if (directory / ".git").exists():
+            return above
+    return [root]
+
+
+def _relative_rules(lines: Iterable[str], below: str) -> Iterable[str]:
+    """Rules written in a directory above, as seen from `below` it; those about other places are dropped."""
+    for raw in lines:
+        line = raw.rstrip()
+        negated, rule = line.startswith("!"), line.removeprefix("!")
+        if not rule or rule.startswith("#"):
+            continue
+        if below != "." and "/" in rule.rstrip("/"):
+            rule = rule.lstrip("/")
+            if not rule.startswith(f"{below}/"):
+                continue
+            rule = "/" + rule.removeprefix(f"{below}/")
+        yield f"!{rule}" if negated else rule
+
+
+__all__ = ["SourceCollector", "SourceFiles"]

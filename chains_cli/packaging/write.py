@@ -1,0 +1,62 @@
+"""Packages on disk: `chains package --out DIR`."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from chains_cli.packaging.package import ChainPackages
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+
+_DIRECTORY_PREFIX = "chainlet_"
+
+
+def write_packages(packages: ChainPackages, out_dir: Path) -> tuple[Path, ...]:
+    """Write each package to `out_dir/chainlet_<class name>/`, replacing what an earlier run wrote there.
+
+    A directory is complete or absent: it is written beside and renamed.
+
+    Returns:
+        The directories, dependencies first.
+
+    Raises:
+        DiagnosticsError: CH207 if `out_dir` holds anything but earlier packages.
+    """
+    _check_out_dir(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for package in packages:
+        target = out_dir / f"{_DIRECTORY_PREFIX}{package.manifest.spec.class_name}"
+        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".writing-") as temporary:
+            fresh = Path(temporary) / "package"
+            for path, data in package.files.items():
+                file = fresh / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+            if target.exists():
+                shutil.rmtree(target)
+            fresh.rename(target)
+        written.append(target)
+    return tuple(written)
+
+
+def _check_out_dir(out_dir: Path) -> None:
+    if not out_dir.exists():
+        return
+    foreign = (
+        sorted(entry.name for entry in out_dir.iterdir() if not entry.name.startswith(_DIRECTORY_PREFIX))
+        if out_dir.is_dir()
+        else [out_dir.name]
+    )
+    if foreign:
+        raise DiagnosticsError(
+            [
+                Diagnostic(
+                    code=Code.OUTPUT_NOT_EMPTY,
+                    message=f"`{out_dir}` holds something else already: `{foreign[0]}`",
+                    help="name a directory that does not exist or is empty",
+                )
+            ]
+        )
+
+
+__all__ = ["write_packages"]
