@@ -93,7 +93,7 @@ class Compute:
         ChainsUsageError: CH115 if `predict_concurrency` is another text than `"cpu_count"`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 (a published signature)
         self,
         cpu_count: int = 1,
         memory: str = "2Gi",

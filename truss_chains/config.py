@@ -20,7 +20,7 @@ from truss_chains.settings import ClosedSettings, OpenSettings
 
 
 class HealthChecks(ClosedSettings):
-    """Seconds until a failing `is_healthy` stops traffic or restarts a replica; None is the target's choice."""
+    """Seconds until a failing `is_healthy` stops traffic or restarts a replica; None: the target decides."""
 
     restart_check_delay_seconds: int | None = Field(default=None, ge=0)
     restart_threshold_seconds: int | None = Field(default=None, ge=0)

@@ -51,16 +51,17 @@ _RUN_REMOTE: Final = "run_remote"
 def describe_chain(
     entrypoint_cls: type,
     *,
-    workspace: Path | str,
     source: Path | str,
     python: PythonSpec,
+    workspace: Path | str | None = None,
     chain_name: str | None = None,
 ) -> ChainSpec:
     """Describe the Chain that `entrypoint_cls` is the entrypoint of.
 
     Args:
         entrypoint_cls: a declared Chainlet class.
-        workspace: directory that module names and files are relative to.
+        workspace: directory that module names and files are relative to; that of the file
+            that defines the entrypoint, if not given (I-11).
         source: the file that was asked for.
         python: the interpreter that read it.
         chain_name: overrides the name given to `mark_entrypoint`, and the display name.
@@ -72,10 +73,11 @@ def describe_chain(
         ChainsUsageError: the Chain can't be deployed; `diagnostics` has all reasons (V-03,
             a Chainlet defined inside a function, a missing file).
     """
-    if not is_chainlet_class(entrypoint_cls):
+    if not (is_chainlet_class(entrypoint_cls) and issubclass(entrypoint_cls, AbstractChainlet)):
         raise ChainsUsageError(f"`{entrypoint_cls!r}` is no Chainlet class.", code=Code.BAD_ENTRYPOINT)
     sources = Sources()
-    root = Path(workspace).absolute()
+    declared_in = Path(declaration_of(entrypoint_cls).path)
+    root = Path(workspace).absolute() if workspace is not None else declared_in.parent
     chainlets = chainlets_of(entrypoint_cls)
     problems = list(check_chain(chainlets, sources))
     described = []

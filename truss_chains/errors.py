@@ -48,7 +48,7 @@ class ChainsDeploymentError(ChainsError):
     """A deployment or a watch session can't go on."""
 
 
-class GenericRemoteException(ChainsError):  # noqa: N818 (published name)
+class GenericRemoteException(ChainsError):
     """An exception of a remote Chainlet whose class can't be rebuilt here."""
 
 

@@ -90,7 +90,7 @@ def defining_class(cls: type, name: str) -> type:
 def endpoint_function(cls: type) -> Method | None:
     """The endpoint's plain function; None if it is missing or something else."""
     found = class_attribute(cls, method_name(cls))
-    return found if inspect.isfunction(found) else None
+    return found if isinstance(found, types.FunctionType) else None
 
 
 def is_generator(function: Method) -> bool:
@@ -114,8 +114,8 @@ def own_init(cls: type) -> Method | None:
     """The user's `__init__` in the tree of `cls`, without our wrapper; None if there is none."""
     if not has_own_init(cls):
         return None
-    init: Method = cls.__init__  # type: ignore[misc]  # reading it from the class is the point
-    return inspect.unwrap(init)
+    init: Method = inspect.unwrap(cls.__init__)  # type: ignore[misc]  # reading it is the point
+    return init
 
 
 def init_parameters(cls: type) -> tuple[inspect.Parameter, ...]:
@@ -176,6 +176,20 @@ def is_websocket_type(annotation: object) -> bool:
     return annotation is WebSocketProtocol
 
 
+def has_websocket(cls: type) -> bool:
+    """Whether the endpoint takes a websocket.
+
+    Raises:
+        UnresolvedAnnotationError: a text annotation names something that does not exist.
+    """
+    function = endpoint_function(cls)
+    if function is None or chainlet_kind(cls) is ChainletKind.ENGINE_BUILDER:
+        return False
+    owner = defining_class(cls, method_name(cls))
+    annotations = [p.annotation for p in parameters_of(function)[1:] if p.annotation is not MISSING]
+    return any(is_websocket_type(resolve(annotation, function, owner)) for annotation in annotations)
+
+
 def stream_parts(annotation: object) -> tuple[bool, Any]:
     """Whether a return annotation is an iterator, and the type of its items (`MISSING` if not given)."""
     origin = typing.get_origin(annotation) or annotation
@@ -226,6 +240,7 @@ __all__ = [
     "dependencies_of",
     "endpoint_function",
     "endpoint_of",
+    "has_websocket",
     "init_parameters",
     "is_async",
     "is_generator",

@@ -49,13 +49,14 @@ class Declaration:
 
 
 DeferredCheck = Callable[[], Iterable[Diagnostic]]
+"""A check of one class that could not be made when the class was."""
 
 
 class _State:
     def __init__(self) -> None:
         self.declared: dict[str, Declaration] = {}
         self.found: list[Diagnostic] = []
-        self.deferred: list[DeferredCheck] = []
+        self.deferred: list[tuple[type, DeferredCheck]] = []
 
 
 class Registry:
@@ -99,22 +100,25 @@ class Registry:
                 "Class names are unique; rename one of them.",
                 code=Code.DUPLICATE_NAME,
             )
-        state.declared.pop(name, None)
+        if known:
+            del state.declared[name]
+            state.found = [d for d in state.found if d.chainlet != name]
         state.declared[name] = declaration
 
     def report(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Collect diagnostics of a definition."""
         state = self._state
         state.found.extend(diagnostics)
-        if state is self._root and state.found and self._at_exit is not None:
-            atexit.register(self._at_exit)
-            self._at_exit = None
+        self._watch_exit(state)
 
-    def defer(self, check: DeferredCheck) -> None:
-        """Run `check` when the collection is looked at: what it needs is not defined yet."""
+    def defer(self, cls: type, check: DeferredCheck) -> None:
+        """Run a check of `cls` when the collection is looked at: what it needs is not defined yet."""
         state = self._state
-        state.deferred.append(check)
-        if state is self._root and self._at_exit is not None:
+        state.deferred.append((cls, check))
+        self._watch_exit(state)
+
+    def _watch_exit(self, state: _State) -> None:
+        if state is self._root and (state.found or state.deferred) and self._at_exit is not None:
             atexit.register(self._at_exit)
             self._at_exit = None
 
@@ -122,8 +126,9 @@ class Registry:
         """All diagnostics so far, in order of detection."""
         state = self._state
         deferred, state.deferred = state.deferred, []
-        for check in deferred:
-            state.found.extend(check())
+        for cls, check in deferred:
+            if self.get(cls.__name__) is cls:  # else it was replaced by a newer definition
+                state.found.extend(check())
         return tuple(state.found)
 
     def take_errors(self) -> tuple[Diagnostic, ...]:

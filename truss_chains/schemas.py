@@ -1,13 +1,24 @@
 """JSON schemas of an endpoint, as pydantic writes them (2020-12)."""
 
-from typing import Any, cast
+import math
+from typing import Any, ClassVar, NotRequired, cast
 
 from pydantic import TypeAdapter
-from typing_extensions import NotRequired, TypedDict
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
+from typing_extensions import TypedDict
 
 from truss_chains.inspection import Endpoint, EndpointParameter
 
 Schema = dict[str, Any]  # a JSON schema
+
+
+class QuietJsonSchema(GenerateJsonSchema):
+    """A default that has no form in JSON stays out of the schema, without a warning."""
+
+    ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {  # type: ignore[misc]  # is read from the class
+        "skipped-choice",
+        "non-serializable-default",
+    }
 
 
 def input_schema(title: str, parameters: tuple[EndpointParameter, ...]) -> Schema:
@@ -17,11 +28,19 @@ def input_schema(title: str, parameters: tuple[EndpointParameter, ...]) -> Schem
         p.name: NotRequired[p.annotation] if p.is_optional else p.annotation for p in parameters
     }
     body = TypedDict(title, fields)  # type: ignore[misc]  # made at run time
-    schema: Schema = TypeAdapter(cast("type[Any]", body)).json_schema(mode="validation")
+    schema: Schema = TypeAdapter(cast("type[Any]", body)).json_schema(
+        mode="validation", schema_generator=QuietJsonSchema
+    )
     for parameter in parameters:
-        if parameter.is_optional and isinstance(parameter.default, str | int | float | bool | None):
+        if parameter.is_optional and _is_plain(parameter.default):
             schema["properties"][parameter.name]["default"] = parameter.default
     return schema
+
+
+def _is_plain(default: object) -> bool:
+    if isinstance(default, float):
+        return math.isfinite(default)
+    return default is None or type(default) in (str, int, bool)
 
 
 def output_schema(endpoint: Endpoint) -> Schema | None:
@@ -29,7 +48,7 @@ def output_schema(endpoint: Endpoint) -> Schema | None:
     if endpoint.is_websocket:
         return None
     form = endpoint.return_type if endpoint.stream_type is None else endpoint.stream_type
-    return TypeAdapter(form).json_schema(mode="serialization")
+    return TypeAdapter(form).json_schema(mode="serialization", schema_generator=QuietJsonSchema)
 
 
-__all__ = ["Schema", "input_schema", "output_schema"]
+__all__ = ["QuietJsonSchema", "Schema", "input_schema", "output_schema"]

@@ -34,13 +34,23 @@ class SourceFile:
     def class_node(self, name: str, line: int) -> ast.ClassDef | None:
         """The class statement of that name at `line`, else the last one of that name."""
         nodes = self._classes.get(name, [])
-        at_line = [n for n in nodes if first_line(n) <= line <= (n.end_lineno or n.lineno)]
+        at_line = [n for n in nodes if _covers(n, line)]
         return at_line[-1] if at_line else nodes[-1] if nodes else None
 
     def function_node(self, name: str, line: int) -> FunctionNode | None:
         """The function of that name whose first line, decorators included, is `line`."""
         node = self._functions.get(line)
         return node if node and node.name == name else None
+
+    def enclosing(self, class_name: str, method: str | None, line: int) -> int | None:
+        """First line of the class around `line`, or of its method; decorators included."""
+        node: ast.ClassDef | FunctionNode | None = self.class_node(class_name, line)
+        if node is None or not _covers(node, line):
+            return None
+        if method:
+            inside = [n for n in node.body if isinstance(n, FunctionNode) and n.name == method]
+            node = next((n for n in inside if _covers(n, line)), node)
+        return first_line(node)
 
     def location(self, line: int, column_offset: int | None = None) -> Location:
         """A place in this file; `column_offset` is a byte offset as in `ast`."""
@@ -128,6 +138,10 @@ class Sources:
 def first_line(node: ast.ClassDef | FunctionNode) -> int:
     """The line where a definition starts, decorators included."""
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
+def _covers(node: ast.ClassDef | FunctionNode, line: int) -> bool:
+    return first_line(node) <= line <= (node.end_lineno or node.lineno)
 
 
 def _nodes(source: str) -> Iterator[ast.AST]:

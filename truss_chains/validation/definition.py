@@ -1,14 +1,42 @@
 """All rules about one class, in the order in which they are reported."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from chains_protocol.errors import Diagnostic
-from truss_chains.registry import Declaration
+from truss_chains.chainlet import AbstractChainlet
+from truss_chains.inspection import UnresolvedAnnotationError
+from truss_chains.validation import config, endpoint, health, init, names, truss
+from truss_chains.validation.subject import Subject
+
+Rule = Callable[[Subject], Iterable[Diagnostic]]
+
+_RULES: Final[tuple[Rule, ...]] = (
+    names.check_display_name,
+    config.check_remote_config,
+    config.check_engine_builder,
+    config.check_transport,
+    init.check_init,
+    endpoint.check_endpoint,
+    health.check_health,
+    truss.check_truss,
+)
 
 
-def check_definition(declaration: Declaration) -> Iterator[Diagnostic]:
-    """Run every rule on a class that was just made."""
-    yield from ()
+def check_definition(
+    cls: type[AbstractChainlet], defer: Callable[[Callable[[], Iterable[Diagnostic]]], None]
+) -> Iterator[Diagnostic]:
+    """Run every rule on a class that was just made.
+
+    A rule that meets a text annotation whose name is not defined yet is handed to `defer`; it
+    runs once more when somebody wants to know, and then an unknown name is an error.
+    """
+    subject = Subject(cls)
+    for rule in _RULES:
+        try:
+            yield from list(rule(subject))
+        except UnresolvedAnnotationError:
+            defer(lambda rule=rule: rule(Subject(cls, is_final=True)))  # type: ignore[misc]  # bound now
 
 
 __all__ = ["check_definition"]

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
-from chains_protocol.errors import Diagnostic, ErrorKind
+from chains_protocol.errors import Diagnostic, ErrorKind, Location
 from truss_chains.errors import ChainsUsageError
 
 
 def one_line(diagnostic: Diagnostic) -> str:
-    """`<path>:<line> (<Chainlet>.<method>) [kind: <KIND>]: <code>: <message>` (E-03)."""
+    """`<path>:<line> (<Chainlet>.<method>) [kind: <KIND>]: <code>: <message>` (E-03).
+
+    The line is that of the method or the class, decorators included; `location` is more precise.
+    """
     where = diagnostic.location
-    place = f"{where.path}:{where.line or 1}" if where else "<unknown>:1"
+    place = f"{where.path}:{_published_line(diagnostic, where)}" if where else "<unknown>:1"
     owner = ""
     if diagnostic.chainlet:
         method = f".{diagnostic.method}" if diagnostic.method else ""
@@ -17,6 +20,15 @@ def one_line(diagnostic: Diagnostic) -> str:
     kind = diagnostic.kind or ErrorKind.TYPE_ERROR
     text = f"{place}{owner} [kind: {kind}]: {diagnostic.code}: {diagnostic.message}"
     return f"{text}; {diagnostic.help}" if diagnostic.help else text
+
+
+def _published_line(diagnostic: Diagnostic, where: Location) -> int:
+    line = where.line or 1
+    if not diagnostic.chainlet:
+        return line
+    from truss_chains.source import SourceFile
+
+    return SourceFile(where.path).enclosing(diagnostic.chainlet, diagnostic.method, line) or line
 
 
 def combined(diagnostics: Sequence[Diagnostic]) -> str:
