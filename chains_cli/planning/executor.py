@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chains_cli.packaging.package import ChainPackages
 from chains_cli.planning.events import Deployed, Patched, Report, StepStarted, UploadProgress
-from chains_cli.planning.plan import Deploy, Patch, Plan, Promote, Step, UploadBlobs
+from chains_cli.planning.plan import Deploy, Patch, Plan, Step, UploadBlobs
 from chains_cli.remotes.remote import Remote
 from chains_protocol.control import DeploymentInfo
 from chains_protocol.errors import DiagnosticsError, Severity
@@ -32,7 +32,7 @@ def execute(plan: Plan, packages: ChainPackages, remote: Remote, report: Report)
     for step in plan.steps:
         report(StepStarted(step))
         outcome = _carry_out(step, packages, remote, report, outcome)
-    if outcome == Outcome() and plan.current_deployment is not None and plan.unchanged:
+    if plan.unchanged and plan.current_deployment is not None:
         current = plan.current or remote.deployment(plan.chain_name, plan.current_deployment)
         return Outcome(deployment=current)
     return outcome
@@ -49,10 +49,6 @@ def _carry_out(
             deployment = remote.deploy(step.chain_name, step.request)
             report(Deployed(deployment))
             return Outcome(deployment=deployment)
-        case Promote(deployment=str(deployment_id)):
-            promoted = remote.promote(step.chain_name, step.environment, deployment_id)
-            report(Deployed(promoted))
-            return Outcome(deployment=promoted)
         case Patch():
             patched = remote.patch(step.chain_name, step.request)
             report(Patched(patched))

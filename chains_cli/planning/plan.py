@@ -93,16 +93,14 @@ class Deploy:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Point an environment at a deployment; None is the one that this plan makes, when it is active."""
+    """Point an environment at the deployment when it is active; the remote does so by itself."""
 
     type: ClassVar[str] = "promote"
     chain_name: str
     environment: str
-    deployment: str | None = None
 
     def describe(self) -> str:
-        which = self.deployment or "the new deployment, when it is active,"
-        return f"promote {which} to {self.environment}"
+        return f"promote it to {self.environment} when it is active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,8 @@ Step = UploadBlobs | KeepChainlet | StartChainlet | StopChainlet | PatchChainlet
 class Plan:
     """What will be done, in order. `diagnostics` with errors: the remote would refuse it.
 
-    `current` is the deployment that is this already, when `unchanged` and the remote told it.
+    `unchanged`: all that was asked for is true already, and nothing will be sent. `current` is
+    the deployment that is this already, when `unchanged` and the remote told it.
     """
 
     chain_name: str
@@ -136,7 +135,7 @@ class Plan:
 
     def describe(self) -> tuple[str, ...]:
         """One line a step, for people."""
-        if self.unchanged and not any(isinstance(s, Promote) for s in self.steps):
+        if self.unchanged:
             return (*(s.describe() for s in self.steps), "nothing to do: this is what runs already")
         return tuple(step.describe() for step in self.steps)
 

@@ -61,16 +61,18 @@ def make_plan(packages: ChainPackages, reply: PlanReply, wish: DeployWish | None
     """Plan a deployment. A plan with error diagnostics has no steps: the remote would refuse it."""
     wish = wish or DeployWish()
     refused = any(d.severity is Severity.ERROR for d in reply.diagnostics)
+    unchanged = not refused and _is_true_already(reply, wish)
     steps: tuple[Step, ...] = ()
     if not refused:
         chainlets = tuple(_chainlet_step(planned) for planned in reply.chainlets)
-        steps = (*_uploads(packages, reply.missing_blobs), *chainlets, *_closing(packages, reply, wish))
+        closing = () if unchanged else _closing(packages, wish)
+        steps = (*_uploads(packages, reply.missing_blobs), *chainlets, *closing)
     return Plan(
         chain_name=packages.chain_name,
         steps=steps,
         current_deployment=reply.current_deployment,
         current=reply.current,
-        unchanged=reply.unchanged and not refused,
+        unchanged=unchanged,
         diagnostics=reply.diagnostics,
     )
 
@@ -140,13 +142,9 @@ def _uploads(packages: ChainPackages, missing: Sequence[str]) -> tuple[UploadBlo
     return (UploadBlobs(digests, sum(len(data) for data in packages.blobs(digests).values())),)
 
 
-def _closing(packages: ChainPackages, reply: PlanReply, wish: DeployWish) -> tuple[Step, ...]:
-    """The step that makes it so: a deployment, or at most a promotion if all runs already."""
+def _closing(packages: ChainPackages, wish: DeployWish) -> tuple[Step, ...]:
+    """The step that makes it so, and what the remote does once it is."""
     chain = packages.chain_name
-    if reply.unchanged:
-        if wish.environment is None or _is_in(reply, wish.environment):
-            return ()
-        return (Promote(chain, wish.environment, reply.current_deployment),)
     request = DeployRequest(
         manifest=packages.manifest,
         kind=wish.kind,
@@ -159,8 +157,12 @@ def _closing(packages: ChainPackages, reply: PlanReply, wish: DeployWish) -> tup
     return (Deploy(chain, request), *promote)
 
 
-def _is_in(reply: PlanReply, environment: str) -> bool:
-    return reply.current is not None and environment in reply.current.environments
+def _is_true_already(reply: PlanReply, wish: DeployWish) -> bool:
+    """Whether nothing is left to ask for: the same packages run, in the wished environment if any."""
+    if not reply.unchanged:
+        return False
+    environments = reply.current.environments if reply.current is not None else ()
+    return wish.environment is None or wish.environment in environments
 
 
 def _differs(package: Package, base: PackageReply) -> bool:
