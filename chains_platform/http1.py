@@ -147,8 +147,6 @@ class _Connection(asyncio.Protocol):
             self.close(error)
             return
         self._is_sending = False
-        if self._answer is not None and self._answer.complete:
-            self._finish()
 
     def resume_reading(self) -> None:
         if self._is_paused and self._transport is not None:
@@ -235,14 +233,13 @@ class _Connection(asyncio.Protocol):
             return
         answer.complete = True
         answer.wake()
-        if not self._is_sending:
-            self._finish()
+        self._finish()
 
     def _finish(self) -> None:
-        """The exchange is over: free the connection, or close it if the peer wants that."""
+        """The exchange is over: free the connection, unless the peer or an unfinished request ends it."""
         self._answer = None
         self.resume_reading()
-        if not self.closed and self._parser.should_keep_alive():
+        if not self.closed and not self._is_sending and self._parser.should_keep_alive():
             self._release(self)
         else:
             self.closed = True

@@ -5,18 +5,20 @@ import os
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl
 
-from aiohttp import web
 from pydantic import ValidationError
 
 from chains_platform.gateway.access import token_matches
 from chains_platform.gateway.calls import Refusal, Router
+from chains_platform.gateway.connection import Request
 from chains_platform.gateway.table import Table
 from chains_platform.http1 import Client
 from chains_platform.layout import write_private
 from chains_protocol.routes import GatewayRoutes, GatewayStatus
-from chains_protocol.rpc import AUTHORIZATION
+from chains_protocol.rpc import JSON_TYPE
 
+JSON: Final = (b"content-type", JSON_TYPE.encode())
 _MAX_TABLE_BYTES: Final = 64 * 1024 * 1024
 _MAX_WAIT_S: Final = 3600.0
 _LOGGER: Final = logging.getLogger("chains.gateway")
@@ -31,9 +33,9 @@ class Admin:
         self._token = token.encode()
         self._table_file = table_file
 
-    async def handle(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+    async def handle(self, request: Request, path: str, query: str) -> None:
         """Answer one admin request; `path` is what follows the prefix."""
-        if not token_matches(request.headers.get(AUTHORIZATION, ""), self._token):
+        if not token_matches(request.header(b"authorization") or "", self._token):
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the platform's admin token is needed")
         match request.method, path:
             case "PUT", "/routes":
@@ -41,19 +43,17 @@ class Admin:
             case "GET", "/status":
                 pass
             case "GET", "/drained":
-                await self._wait_drained(request)
+                await self._wait_drained(query)
             case _:
                 raise Refusal(HTTPStatus.NOT_FOUND, "nothing is served at this path")
-        return self._status()
+        request.respond(HTTPStatus.OK, [JSON], self._status())
 
-    async def _replace(self, request: web.BaseRequest) -> None:
-        body = bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > _MAX_TABLE_BYTES:
-                raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the table is too large")
+    async def _replace(self, request: Request) -> None:
+        body = await request.body.read_up_to(_MAX_TABLE_BYTES)
+        if not request.body.complete:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the table is too large")
         try:
-            routes = GatewayRoutes.model_validate_json(bytes(body))
+            routes = GatewayRoutes.model_validate_json(body)
         except ValidationError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"not a table of routes: {error}") from error
         serial = self._router.table.routes.serial
@@ -64,7 +64,7 @@ class Admin:
         self._router.replace(Table.of(routes))
         self._forget_connections()
         try:
-            write_private(self._table_file, bytes(body))
+            write_private(self._table_file, body)
         except OSError as error:
             # serving goes on; only a restart of the gateway would miss this table
             _LOGGER.error("the table could not be saved to %s: %s", self._table_file, error)
@@ -75,24 +75,24 @@ class Admin:
             if address not in current:
                 self._http.forget(address)
 
-    async def _wait_drained(self, request: web.BaseRequest) -> None:
-        query = request.query
+    async def _wait_drained(self, query: str) -> None:
+        asked = dict(parse_qsl(query))
         try:
-            deployment, below = query["deployment"], int(query["below"])
-            timeout_s = min(float(query.get("timeout_s", "30")), _MAX_WAIT_S)
+            deployment, below = asked["deployment"], int(asked["below"])
+            timeout_s = min(float(asked.get("timeout_s", "30")), _MAX_WAIT_S)
         except (KeyError, ValueError) as error:
             raise Refusal(
                 HTTPStatus.BAD_REQUEST, "`deployment`, `below` and `timeout_s` are needed"
             ) from error
         await self._router.flights.wait_drained(deployment, below, timeout_s)
 
-    def _status(self) -> web.Response:
+    def _status(self) -> bytes:
         status = GatewayStatus(
             pid=os.getpid(),
             serial=self._router.table.routes.serial,
             in_flight=self._router.flights.counts(),
         )
-        return web.Response(body=status.model_dump_json().encode(), content_type="application/json")
+        return status.model_dump_json().encode()
 
 
-__all__ = ["Admin"]
+__all__ = ["JSON", "Admin"]

@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from aiohttp import hdrs, web
-
 from chains_platform.gateway.access import Access, token_matches
-from chains_platform.gateway.admin import Admin
+from chains_platform.gateway.admin import JSON, Admin
 from chains_platform.gateway.calls import Refusal, Router
+from chains_platform.gateway.connection import Request
 from chains_platform.gateway.forward import Forwarder
-from chains_platform.gateway.sockets import SocketForwarder
+from chains_platform.gateway.server import Server
 from chains_platform.gateway.table import Table
+from chains_platform.gateway.tunnel import Tunnel
 from chains_platform.http1 import Client
 from chains_protocol.replica import ADMIN_PREFIX
 from chains_protocol.routes import GatewayRoutes, GatewayTarget
-from chains_protocol.rpc import AUTHORIZATION
 
 _CHAINS: Final = "/chains/"
 _RUN_REMOTE: Final = "/run_remote"
@@ -52,53 +51,56 @@ class Gateway:
         self._http = Client()
         self.router = Router(Table.of(load_table(settings.table_file)), clock, settings.wait_s)
         self._forwarder = Forwarder(self.router, self._http)
-        self._sockets = SocketForwarder(self.router)
+        self._tunnel = Tunnel(self.router)
         self._admin = Admin(self.router, self._http, settings.admin_token, settings.table_file)
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: Request) -> None:
         """Answer one request."""
         try:
-            return await self._dispatch(request)
+            await self._dispatch(request)
         except Refusal as refusal:
-            return error_response(refusal)
+            refuse(request, refusal)
 
-    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        host = request.headers.get(hdrs.HOST, "")
+    async def _dispatch(self, request: Request) -> None:
+        host = request.header(b"host") or ""
         if not self._access.host_allowed(host):
             raise Refusal(HTTPStatus.FORBIDDEN, f"host `{host}` is not served here")
-        if not self._access.origin_allowed(request.headers.get(hdrs.ORIGIN), host):
+        if not self._access.origin_allowed(request.header(b"origin"), host):
             raise Refusal(HTTPStatus.FORBIDDEN, "requests from pages of other origins are refused")
-        path = request.raw_path.partition("?")[0]
+        path, _, query = request.target.partition("?")
         if path.startswith(_CHAINS):
-            return await self._invoke(request, path)
-        if path == "/health":
-            return web.json_response({"ok": True})
-        if path.startswith(ADMIN_PREFIX + "/"):
-            return await self._admin.handle(request, path.removeprefix(ADMIN_PREFIX))
-        raise Refusal(HTTPStatus.NOT_FOUND, "nothing is served at this path")
+            await self._invoke(request, path)
+        elif path == "/health":
+            _need_method(request, "GET")
+            request.respond(HTTPStatus.OK, [JSON], b'{"ok": true}')
+        elif path.startswith(ADMIN_PREFIX + "/"):
+            await self._admin.handle(request, path.removeprefix(ADMIN_PREFIX), query)
+        else:
+            raise Refusal(HTTPStatus.NOT_FOUND, "nothing is served at this path")
 
-    async def _invoke(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        if not token_matches(request.headers.get(AUTHORIZATION, ""), self._token):
+    async def _invoke(self, request: Request, path: str) -> None:
+        if not token_matches(request.header(b"authorization") or "", self._token):
             raise Refusal(
                 HTTPStatus.UNAUTHORIZED,
                 "a valid token is needed: `Authorization: Api-Key TOKEN`",
-                {hdrs.WWW_AUTHENTICATE: "Bearer"},
+                {"WWW-Authenticate": "Bearer"},
             )
         if path.endswith(_RUN_REMOTE):
             target = self._target(path.removesuffix(_RUN_REMOTE))
-            _need_method(request, hdrs.METH_POST)
+            _need_method(request, "POST")
             if target.is_websocket:
                 raise Refusal(HTTPStatus.BAD_REQUEST, f"this chain speaks websocket, at `...{_WEBSOCKET}`")
-            return await self._forwarder.run_remote(request, target)
-        if path.endswith(_WEBSOCKET):
+            await self._forwarder.run_remote(request, target)
+        elif path.endswith(_WEBSOCKET):
             target = self._target(path.removesuffix(_WEBSOCKET))
-            _need_method(request, hdrs.METH_GET)
+            _need_method(request, "GET")
             if not target.is_websocket:
                 raise Refusal(HTTPStatus.BAD_REQUEST, f"this chain takes requests, at `...{_RUN_REMOTE}`")
-            if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+            if not request.is_upgrade:
                 raise Refusal(HTTPStatus.UPGRADE_REQUIRED, "a websocket handshake is needed")
-            return await self._sockets.websocket(request, target)
-        raise Refusal(HTTPStatus.NOT_FOUND, "a chain is called at `/chains/CHAIN/SELECTOR/run_remote`")
+            await self._tunnel.websocket(request, target)
+        else:
+            raise Refusal(HTTPStatus.NOT_FOUND, "a chain is called at `/chains/CHAIN/SELECTOR/run_remote`")
 
     def _target(self, path: str) -> GatewayTarget:
         chain, _, selector = path.removeprefix(_CHAINS).partition("/")
@@ -117,17 +119,16 @@ class Gateway:
         self._http.close()
 
 
-def _need_method(request: web.BaseRequest, method: str) -> None:
+def _need_method(request: Request, method: str) -> None:
     if request.method != method:
-        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"use {method}", {hdrs.ALLOW: method})
+        raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"use {method}", {"Allow": method})
 
 
-def error_response(refusal: Refusal) -> web.Response:
+def refuse(request: Request, refusal: Refusal) -> None:
     """The gateway's own error answers: JSON with one sentence."""
     body = json.dumps({"error": refusal.message}).encode()
-    return web.Response(
-        status=refusal.status, body=body, content_type="application/json", headers=refusal.headers
-    )
+    more = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
+    request.respond(refusal.status, [JSON, *more], body)
 
 
 def load_table(path: Path) -> GatewayRoutes:
@@ -144,30 +145,23 @@ def load_table(path: Path) -> GatewayRoutes:
 class Listener:
     """A gateway that listens. Made by `serve`."""
 
-    def __init__(self, gateway: Gateway, runner: web.ServerRunner) -> None:
+    def __init__(self, gateway: Gateway, server: Server, grace_s: float) -> None:
         self.gateway = gateway
-        self._runner = runner
+        self._server = server
+        self._grace_s = grace_s
 
     async def close(self) -> None:
-        """Stop listening, give open requests the runner's grace, close the rest."""
-        await self._runner.cleanup()
+        """Stop listening, give open requests the grace, end the rest."""
+        await self._server.close(self._grace_s)
         self.gateway.close()
 
 
 async def serve(gateway: Gateway, bound: socket.socket, admin: Path, grace_s: float = 30.0) -> Listener:
     """Listen on a bound TCP socket, and on a Unix socket for the control plane."""
-    server = web.Server(gateway.handle, handler_cancellation=True, access_log=None, auto_decompress=False)
-    runner = web.ServerRunner(server, shutdown_timeout=grace_s)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, bound, backlog=1024).start()
-        admin.unlink(missing_ok=True)
-        await web.UnixSite(runner, admin, backlog=128).start()
-        admin.chmod(0o600)
-    except BaseException:
-        await runner.cleanup()
-        raise
-    return Listener(gateway, runner)
+    server = Server(gateway.handle)
+    await server.listen(bound)
+    await server.listen_unix(admin)
+    return Listener(gateway, server, grace_s)
 
 
-__all__ = ["Gateway", "GatewaySettings", "Listener", "error_response", "load_table", "serve"]
+__all__ = ["Gateway", "GatewaySettings", "Listener", "load_table", "refuse", "serve"]
