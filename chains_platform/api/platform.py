@@ -1,0 +1,102 @@
+"""Endpoints of the platform itself: health, blobs, secrets, shutdown."""
+
+import asyncio
+import hashlib
+import tempfile
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chains_platform.api.answers import parse, reply
+from chains_platform.api.endpoints import Endpoint, digest_of, name_of
+from chains_platform.refusals import bad_request
+from chains_platform.services import Services
+from chains_protocol.base import Reply
+from chains_protocol.blobs import decode_blobs
+from chains_protocol.control import BlobReply, Health, SecretNames, SecretValue
+
+
+class Acknowledged(Reply):
+    """Done, and nothing to say about it."""
+
+    ok: bool = True
+
+
+async def health(services: Services, request: Request) -> Response:
+    return reply(Health(instance=services.instance, gateway_url=services.gateway_url(), version=_VERSION))
+
+
+async def put_blob(services: Services, request: Request) -> Response:
+    """One blob of any size: written to disk as it arrives."""
+    digest = digest_of(request)
+    found, size = hashlib.sha256(), 0
+    with tempfile.NamedTemporaryFile(prefix=".new-", dir=services.layout.blobs, delete=False) as file:
+        draft = Path(file.name)
+        try:
+            async for chunk in request.stream():
+                found.update(chunk)
+                size += len(chunk)
+                file.write(chunk)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    stored = await asyncio.to_thread(services.blobs.take, digest, draft, found.hexdigest())
+    return reply(BlobReply(stored=int(stored), received_bytes=size))
+
+
+async def put_blobs(services: Services, request: Request) -> Response:
+    body = await request.body()
+    try:
+        blobs = dict(decode_blobs(body))
+    except ValueError as error:
+        raise bad_request(f"the blobs are not understood: {error}") from error
+    stored = await asyncio.to_thread(services.blobs.put_all, blobs)
+    return reply(BlobReply(stored=stored, received_bytes=len(body)))
+
+
+async def put_secret(services: Services, request: Request) -> Response:
+    body = await parse(request, SecretValue)
+    await services.secrets.put(name_of(request, "name"), body.value)
+    return reply(Acknowledged())
+
+
+async def delete_secret(services: Services, request: Request) -> Response:
+    name = name_of(request, "name")
+    if not await services.secrets.delete(name):
+        raise bad_request(f"there is no secret `{name}`")
+    return reply(Acknowledged())
+
+
+async def list_secrets(services: Services, request: Request) -> Response:
+    return reply(SecretNames(names=await services.secrets.names()))
+
+
+async def shutdown(services: Services, request: Request) -> Response:
+    await services.stop_everything()
+    services.shutdown_requested.set()
+    return reply(Acknowledged())
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("chains-toolchain")
+    except PackageNotFoundError:
+        return ""
+
+
+_VERSION = _version()
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/health", health, "Is the platform there", reply=Health, is_open=True),
+    Endpoint("PUT", "/v1/blobs/{digest}", put_blob, "Store a blob", reply=BlobReply, is_raw=True),
+    Endpoint("POST", "/v1/blobs", put_blobs, "Store many blobs", reply=BlobReply, is_raw=True),
+    Endpoint("PUT", "/v1/secrets/{name}", put_secret, "Set a secret", SecretValue, Acknowledged),
+    Endpoint("DELETE", "/v1/secrets/{name}", delete_secret, "Delete a secret", reply=Acknowledged),
+    Endpoint("GET", "/v1/secrets", list_secrets, "Names of the secrets", reply=SecretNames),
+    Endpoint("POST", "/v1/shutdown", shutdown, "Drain and stop everything", reply=Acknowledged),
+)
+
+__all__ = ["ENDPOINTS", "Acknowledged"]

@@ -1,0 +1,217 @@
+"""The content store: blobs by digest, and packages as trees of hard links to them.
+
+A blob is verified before it is visible, written beside and renamed, and never changes. A
+package directory is complete or absent.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from chains_protocol.digest import bytes_digest
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.manifest import SPEC_FILE, PackageManifest
+from chains_protocol.spec import ChainletSpec
+
+_READ_ONLY: Final = 0o444
+
+
+class BlobStore:
+    """Blobs below one directory, packages below another of the same file system."""
+
+    def __init__(self, blobs: Path, packages: Path) -> None:
+        self._blobs = blobs
+        self._packages = packages
+        self._known: set[str] = set()
+
+    def path(self, digest: str) -> Path:
+        return self._blobs / digest[:2] / digest
+
+    def package_dir(self, digest: str) -> Path:
+        return self._packages / digest
+
+    def has(self, digest: str) -> bool:
+        if digest in self._known:
+            return True
+        found = self.path(digest).is_file()
+        if found:
+            self._known.add(digest)
+        return found
+
+    def missing(self, packages: Iterable[PackageManifest]) -> tuple[str, ...]:
+        """The blobs these packages need and that are not here; sorted."""
+        wanted = {
+            entry.digest
+            for package in packages
+            if not self.package_dir(package.digest).is_dir()
+            for entry in package.files
+        }
+        return tuple(sorted(d for d in wanted if not self.has(d)))
+
+    def put(self, digest: str, data: bytes) -> bool:
+        """Store `data`; False if it was there.
+
+        Raises:
+            DiagnosticsError: CH307 if it is not what `digest` says; CH318 if the disk is full.
+        """
+        if bytes_digest(data) != digest:
+            raise DiagnosticsError([_mismatch(digest)])
+        if self.has(digest):
+            return False
+        target = self.path(digest)
+        try:
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            handle, draft = tempfile.mkstemp(prefix=".new-", dir=target.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    os.fchmod(file.fileno(), _READ_ONLY)
+                Path(draft).replace(target)
+            except BaseException:
+                Path(draft).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise DiagnosticsError([_unwritable(error)]) from error
+        self._known.add(digest)
+        return True
+
+    def take(self, digest: str, draft: Path, found: str) -> bool:
+        """Store a file that was written below the blobs' directory; it is gone from there afterwards.
+
+        Args:
+            digest: what it is meant to be.
+            draft: the file.
+            found: the digest of its bytes.
+        """
+        try:
+            if found != digest:
+                raise DiagnosticsError([_mismatch(digest)])
+            if self.has(digest):
+                return False
+            target = self.path(digest)
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            draft.chmod(_READ_ONLY)
+            draft.replace(target)
+        except OSError as error:
+            raise DiagnosticsError([_unwritable(error)]) from error
+        finally:
+            draft.unlink(missing_ok=True)
+        self._known.add(digest)
+        return True
+
+    def put_all(self, blobs: Mapping[str, bytes]) -> int:
+        """Store many; how many were new. All are verified before the first is stored."""
+        for digest, data in blobs.items():
+            if bytes_digest(data) != digest:
+                raise DiagnosticsError([_mismatch(digest)])
+        return sum(self.put(digest, data) for digest, data in blobs.items())
+
+    def materialise(self, package: PackageManifest) -> Path:
+        """The package as a directory, made now if it is not there.
+
+        Raises:
+            DiagnosticsError: CH507 if a blob is missing or has another size than the manifest
+                says, or if the package's own spec is another than the manifest's.
+        """
+        target = self.package_dir(package.digest)
+        if target.is_dir():
+            return target
+        draft = Path(tempfile.mkdtemp(prefix=".new-", dir=self._packages))
+        try:
+            self._link(package, draft)
+            _check_spec(package, draft)
+            draft.chmod(0o755)
+            draft.rename(target)
+        except BaseException as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if target.is_dir():
+                return target  # another task was first
+            if isinstance(error, OSError):
+                raise DiagnosticsError([_unwritable(error)]) from error
+            raise
+        return target
+
+    def _link(self, package: PackageManifest, root: Path) -> None:
+        made = {""}
+        for entry in package.files:
+            parent, _, _ = entry.path.rpartition("/")
+            if parent not in made:
+                (root / parent).mkdir(parents=True, exist_ok=True)
+                made.add(parent)
+            source = self.path(entry.digest)
+            try:
+                size = source.stat().st_size
+            except FileNotFoundError:
+                size = -1
+            if size != entry.size_bytes:
+                self._known.discard(entry.digest)
+                if size >= 0:
+                    source.unlink()  # cut short by a power failure: ask for it again
+                raise DiagnosticsError([_bad_file(package, entry.path)])
+            os.link(source, root / entry.path)
+
+    def collect(self, kept: Iterable[PackageManifest], older_than: float) -> int:
+        """Remove packages and blobs that none of `kept` uses and that are older; how many files went."""
+        packages = list(kept)
+        trees = {p.digest for p in packages}
+        for tree in self._packages.iterdir():
+            if tree.name not in trees and tree.stat().st_mtime < older_than:
+                shutil.rmtree(tree, ignore_errors=True)
+        used = {entry.digest for p in packages for entry in p.files}
+        removed = 0
+        for blob in self._blobs.glob("*/*"):
+            if blob.name not in used and blob.stat().st_mtime < older_than:
+                blob.unlink(missing_ok=True)
+                self._known.discard(blob.name)
+                removed += 1
+        return removed
+
+
+def _check_spec(package: PackageManifest, root: Path) -> None:
+    """The manifest's spec decides secrets and edges, the package's is what runs: they must be one."""
+    try:
+        spec = ChainletSpec.model_validate_json((root / SPEC_FILE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        spec = None
+    if spec != package.spec:
+        raise DiagnosticsError(
+            [
+                Diagnostic(
+                    code=Code.BAD_PACKAGE,
+                    message=f"`{SPEC_FILE}` of the package differs from what its manifest says",
+                    help="package the chain again",
+                    chainlet=package.spec.display_name,
+                )
+            ]
+        )
+
+
+def _mismatch(digest: str) -> Diagnostic:
+    return Diagnostic(
+        code=Code.BLOB_MISMATCH,
+        message=f"the content of a blob does not match its digest `{digest[:12]}`",
+        help="send it again",
+    )
+
+
+def _bad_file(package: PackageManifest, path: str) -> Diagnostic:
+    return Diagnostic(
+        code=Code.BAD_PACKAGE,
+        message=f"file `{path}` of the package is missing or has another size than its manifest says",
+        help="push again; what is missing is sent again",
+        chainlet=package.spec.display_name,
+    )
+
+
+def _unwritable(error: OSError) -> Diagnostic:
+    return Diagnostic(
+        code=Code.DISK_FULL,
+        message=f"the platform can't write below `CHAINS_HOME`: {error.strerror or error}",
+        help="free some space or permit writing there, then repeat the command",
+    )
+
+
+__all__ = ["BlobStore"]

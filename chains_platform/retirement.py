@@ -1,0 +1,112 @@
+"""Lets go of what only old requests still use, once the gateway says that they ended."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from chains_platform import changes
+from chains_platform.distribution import LOST, Distribution
+from chains_platform.ledger import Ledger
+from chains_platform.state import DeploymentRecord, State
+from chains_protocol.replica import ReplicaState
+
+_AGAIN_S: Final = 0.5
+_EVER: Final = 2**31 - 1
+
+_log = logging.getLogger(__name__)
+
+
+class Retirement:
+    """Background waits, at most one a deployment and purpose."""
+
+    def __init__(self, ledger: Ledger, distribution: Distribution, drain_s: float) -> None:
+        self._ledger = ledger
+        self._distribution = distribution
+        self._drain_s = drain_s
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def retire_later(self, deployment_id: str, below: int) -> None:
+        """Drop older generations and members when no request below `below` is open."""
+        self._spawn(self._retire(deployment_id, below))
+
+    def release_later(
+        self,
+        deployment_id: str,
+        then: Callable[[State], State] | None = None,
+        drain_s: float | None = None,
+    ) -> None:
+        """Drop all members of a deployment that serves no new request, when the last one ended."""
+        self._spawn(self._release(deployment_id, then, self._drain_s if drain_s is None else drain_s))
+
+    def resume(self) -> None:
+        """After a restart: go on waiting where an earlier control plane did."""
+        for record in self._ledger.state.deployments.values():
+            if not record.is_live and record.members:
+                self.release_later(record.id)
+            elif any(m.until is not None for m in record.members):
+                self.retire_later(record.id, record.version)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _retire(self, deployment_id: str, below: int) -> None:
+        await self._drained(deployment_id, below, self._drain_s)
+        record = self._ledger.state.deployments.get(deployment_id)
+        if record is None:
+            return
+        await asyncio.gather(*(self._tell(record, set_id, below) for set_id in _sets(record)))
+        self._ledger.apply(lambda s: changes.retire(s, deployment_id, below))
+        await self._distribution.sync_replicas()
+
+    async def _tell(self, record: DeploymentRecord, set_id: str, below: int) -> None:
+        """Generations are of development deployments: nobody else's version counts for their replicas."""
+        if not record.is_development:
+            return
+        for replica in self._ledger.state.replicas_of(set_id):
+            if replica.state is ReplicaState.READY:
+                try:
+                    await self._distribution.client(replica).retire(below)
+                except LOST as error:
+                    _log.warning("replica %s did not retire old code: %s", replica.id, error)
+
+    async def _release(
+        self, deployment_id: str, then: Callable[[State], State] | None, drain_s: float
+    ) -> None:
+        await self._drained(deployment_id, _EVER, drain_s)
+        record = self._ledger.state.deployments.get(deployment_id)
+        if record is not None and not record.is_live:
+            self._ledger.apply(lambda s: changes.release(s, deployment_id))
+        if then is not None:
+            self._ledger.apply(then)
+        await self._distribution.sync_replicas()
+
+    async def _drained(self, deployment_id: str, below: int, within_s: float) -> None:
+        """Return when the requests ended, or after `within_s`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        while (rest := deadline - loop.time()) > 0:
+            try:
+                if await self._distribution.gateway.wait_drained(deployment_id, below, rest):
+                    return
+            except LOST:
+                await asyncio.sleep(min(_AGAIN_S, rest))  # it is being restarted
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("letting go of an old version failed", exc_info=task.exception())
+
+
+def _sets(record: DeploymentRecord) -> set[str]:
+    return {m.set_id for m in record.members}
+
+
+__all__ = ["Retirement"]
