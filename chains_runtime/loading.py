@@ -1,0 +1,151 @@
+"""Build a generation: load its code, read its endpoint, bind its dependencies, make its instance.
+
+Everything here may run user code and block, so it runs in threads, never on the event loop.
+"""
+
+import contextvars
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chains_protocol.replica import ReplicaLaunch
+from chains_protocol.rpc import Revision
+from chains_protocol.spec import ChainletSpec, DependencySpec
+from chains_runtime.context import build_context
+from chains_runtime.endpoint import Endpoint
+from chains_runtime.generation import Generation
+from chains_runtime.hotswap.modules import ModuleTable
+from chains_runtime.hotswap.plan import CarryPlanLike
+from chains_runtime.hotswap.space import ModuleSpace
+from chains_runtime.outbound import Outbound
+from chains_runtime.package import OpenPackage
+from chains_runtime.request_context import Call, enter_call
+from chains_runtime.signature import read_signature
+from chains_runtime.stubs import Binding, Stub
+from truss_chains.calling import NO_REQUEST, CallPolicy
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Makes generations of one replica.
+
+    Args:
+        launch: what the replica was started with.
+        space: where modules are made known.
+        outbound: shared by all stubs.
+        bindings: returns the bindings of the generation that the running code belongs to.
+    """
+
+    launch: ReplicaLaunch
+    space: ModuleSpace
+    outbound: Outbound
+    bindings: Callable[[], Mapping[str, Binding]]
+
+    def blank(
+        self,
+        package: OpenPackage,
+        *,
+        number: int,
+        since: int,
+        digest: str,
+        plan: CarryPlanLike | None = None,
+        previous: ModuleTable | None = None,
+    ) -> Generation:
+        """A generation with nothing loaded yet."""
+        table = ModuleTable(package.source_root, self.space.announce, plan, previous)
+        return Generation(number, since, digest, package, table)
+
+    def load_code(self, generation: Generation, also: Iterable[str] = ()) -> None:
+        """Import the Chainlet's module and read the class.
+
+        Args:
+            generation: gets class, bindings.
+            also: modules that the generation before had loaded; loaded now where they still
+                exist, so that what fails, fails before the switch.
+        """
+        spec = generation.package.spec
+        if generation.package.is_auto_mock:
+            return
+        self._inside(generation, lambda: self._import(generation, spec, also))
+
+    def _import(self, generation: Generation, spec: ChainletSpec, also: Iterable[str]) -> None:
+        found: Any = generation.table.load(spec.module)
+        for name in also:
+            if generation.table.find(name) is not None:
+                generation.table.load(name)
+        for part in spec.qualname.split("."):
+            found = getattr(found, part)
+        if not isinstance(found, type):
+            raise TypeError(f"`{spec.module}.{spec.qualname}` is not a class")
+        generation.cls = found
+        generation.bindings = {
+            dependency.class_name: self._bind(found, dependency, generation.since)
+            for dependency in spec.dependencies
+        }
+
+    def _bind(self, cls: type, dependency: DependencySpec, since: int) -> Binding:
+        callee = dependency_class(cls, dependency.parameter)
+        signature = read_signature(callee, "run_remote")
+        signature.compile()
+        return Binding(
+            dependency,
+            signature,
+            CallPolicy(dependency.display_name, dependency.options),
+            self.outbound,
+            Revision(self.launch.deployment, since),
+        )
+
+    def construct(self, generation: Generation) -> object:
+        """Run `__init__` with stubs and context, every parameter by keyword (V-32)."""
+        cls = generation.code
+        return self._inside(generation, lambda: cls(**self._arguments(generation)))
+
+    def _arguments(self, generation: Generation) -> dict[str, Any]:
+        spec = generation.package.spec
+        arguments: dict[str, Any] = {
+            dependency.parameter: Stub(dependency.class_name, self.bindings)
+            for dependency in spec.dependencies
+        }
+        if spec.takes_context:
+            routes = self.outbound.routes()
+            services = {d.class_name: routes.sets(d.class_name) for d in spec.dependencies}
+            arguments["context"] = build_context(spec, self.launch, generation.package.data_dir, services)
+        return arguments
+
+    def finish(self, generation: Generation, instance: object) -> None:
+        """Attach the instance; the generation can serve afterwards."""
+        spec = generation.package.spec
+        signature = read_signature(generation.code, spec.endpoint.method_name)
+        signature.compile()
+        generation.instance = instance
+        generation.endpoint = Endpoint(signature, getattr(instance, spec.endpoint.method_name))
+
+    def finish_mock(self, generation: Generation) -> None:
+        """Make the generation of an auto mock serve (no user code is loaded)."""
+        from chains_runtime.auto_mock import mock_endpoint
+
+        generation.endpoint = mock_endpoint(generation.package.spec)
+
+    def _inside(self, generation: Generation, work: Callable[[], Any]) -> Any:
+        """Do `work` as code of that generation; its result is whatever `work` returns."""
+
+        def entered() -> Any:
+            enter_call(Call(generation, Revision(self.launch.deployment, generation.since)), NO_REQUEST)
+            return work()
+
+        return contextvars.copy_context().run(entered)
+
+
+def dependency_class(cls: type, parameter: str) -> type:
+    """The class that `depends(...)` names as the default of an `__init__` parameter."""
+    found = inspect.signature(cls.__init__).parameters.get(parameter)  # type: ignore[misc]  # its signature is what is read
+    callee = getattr(found.default, "chainlet_class", None) if found is not None else None
+    if not isinstance(callee, type):
+        raise TypeError(
+            f"parameter `{parameter}` of `{cls.__qualname__}.__init__` has no `depends(...)` default"
+        )
+    return callee
+
+
+__all__ = ["Loader", "dependency_class"]
