@@ -39,7 +39,7 @@ def check(
     """
     from chains_cli.console.formats import check_lines
     from chains_cli.operations.check import check as run
-    from chains_cli.operations.packages import SourceOptions
+    from chains_cli.operations.source import SourceOptions
 
     if format not in _FORMATS:
         raise typer.BadParameter(f"`{format}` is not one of {', '.join(_FORMATS)}", param_hint="--format")

@@ -34,7 +34,7 @@ def graph(
     """Show who calls whom in the chain in SOURCE."""
     from chains_cli.console.graph import graph_lines
     from chains_cli.operations.graph import graph as run
-    from chains_cli.operations.packages import SourceOptions
+    from chains_cli.operations.source import SourceOptions
 
     if format not in _FORMATS:
         raise typer.BadParameter(f"`{format}` is not one of {', '.join(_FORMATS)}", param_hint="--format")

@@ -8,7 +8,8 @@ from pathlib import Path
 from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit, diagnostics_exit
-from chains_cli.operations.packages import SourceOptions, prepare
+from chains_cli.operations.packages import prepare
+from chains_cli.operations.source import SourceOptions
 from chains_cli.settings import Settings
 from chains_protocol.errors import Diagnostic, DiagnosticsError, sort_diagnostics
 

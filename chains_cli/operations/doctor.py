@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from chains_cli.exits import Exit
-from chains_cli.operations.packages import truss_conflict
 from chains_cli.operations.platform import PlatformState, platform_state
+from chains_cli.operations.source import truss_conflict
 
 _MINIMUM_PYTHON: Final = (3, 11)
 _MINIMUM_WATCHES: Final = 8192
@@ -48,7 +48,7 @@ def doctor(home: Path, environ: Mapping[str, str]) -> DoctorResult:
         lambda: check_home(home),
         lambda: check_space(home),
         lambda: check_platform(state),
-        lambda: check_loopback(),
+        check_loopback,
         lambda: check_watches(_WATCHES),
         check_truss,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chains_cli.events import Report
 from chains_cli.exits import Exit
-from chains_cli.operations.packages import SourceOptions, read_chain
+from chains_cli.operations.source import SourceOptions, read_chain
 from chains_cli.settings import Settings
 from chains_protocol.spec import ChainletSpec, ChainSpec, EndpointSpec
 

@@ -11,8 +11,9 @@ from typing import Final
 from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit
-from chains_cli.operations.packages import Prepared, SourceOptions, prepare
+from chains_cli.operations.packages import Prepared, prepare
 from chains_cli.operations.progress import wait_until_settled
+from chains_cli.operations.source import SourceOptions
 from chains_cli.planning.events import PlanEvent, UploadProgress
 from chains_cli.planning.executor import execute
 from chains_cli.planning.plan import KeepChainlet, Plan, Promote, StartChainlet, StopChainlet, UploadBlobs

@@ -1,0 +1,25 @@
+"""The result of `chains run-local` as text."""
+
+import json
+from collections.abc import Iterable
+
+from chains_cli.console.palette import Palette
+from chains_cli.console.values import value_text
+from chains_cli.operations.example import shell_quoted
+from chains_cli.operations.run_local import LocalResult
+
+
+def local_lines(result: LocalResult, source: str, palette: Palette) -> Iterable[str]:
+    """The answer; or what the entrypoint takes, and a command that runs it."""
+    if result.described:
+        yield f"{palette.bold(result.entrypoint)}{result.signature}"
+        yield "input schema:"
+        for line in json.dumps(result.input_schema, ensure_ascii=False, indent=2).split("\n"):
+            yield f"  {line}"
+        yield "next:"
+        yield f"  chains run-local {source} --input {shell_quoted(result.example)}"
+    elif not result.exit_code and not result.streamed:
+        yield value_text(result.value)
+
+
+__all__ = ["local_lines"]

@@ -1,0 +1,168 @@
+"""Run a chain in one process of the user's interpreter, without a platform."""
+
+import base64
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from chains_cli import events
+from chains_cli.discovery import MockOption
+from chains_cli.events import Report
+from chains_cli.exits import Exit
+from chains_cli.operations.example import example_json, shell_quoted
+from chains_cli.operations.local_process import LocalProcess
+from chains_cli.operations.source import SourceOptions, read_chain
+from chains_cli.settings import Settings
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
+from chains_protocol.spec import ChainletSpec, ChainSpec
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_RUNNER: Final = Path(__file__).with_name("local_runner.py")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """`input` is a JSON document; None only describes the input. `secrets` are what `context` gives."""
+
+    input: str | None = None
+    mocks: tuple[str, ...] = ()
+    strict: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    data_dir: Path | None = None
+    python: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """What came out. `described`: nothing was run, `input_schema` and `example` say what it takes."""
+
+    chain: str
+    entrypoint: str
+    value: Any = None  # a JSON value
+    streamed: bool = False
+    described: bool = False
+    signature: str = ""
+    input_schema: Mapping[str, Any] = field(default_factory=dict)  # JSON Schema
+    example: str = ""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    exit_code: int = Exit.OK
+
+
+def run_local(
+    source: Path,
+    entrypoint: str | None,
+    settings: Settings,
+    *,
+    options: LocalOptions,
+    report: Report,
+    environ: Mapping[str, str] = os.environ,
+) -> LocalResult:
+    """Run the entrypoint of the chain in `source`; items of a stream are reported as they come.
+
+    Raises:
+        DiagnosticsError: CH1xx for a chain that is not valid. What the user's code raises is
+            in the result, with `exit_code` 1.
+    """
+    how = SourceOptions(None, options.mocks, options.python)
+    chain = read_chain(source, entrypoint, settings, options=how, report=report, environ=environ)
+    chainlet = chain.chainlet(chain.entrypoint).spec
+    if options.input is None:
+        return _described(chain, chainlet)
+    if chainlet.endpoint.is_websocket:
+        raise DiagnosticsError([_is_websocket(chainlet)])
+    if options.data_dir is not None and not options.data_dir.is_dir():
+        raise DiagnosticsError([_no_directory(options.data_dir)])
+    process = LocalProcess(
+        (
+            chain.python.executable,
+            "-P",
+            str(_RUNNER),
+        ),  # -P: the runner's directory is no place to import from
+        _request(chain, chainlet, options, settings.cwd),
+        environ,
+        lambda line: report(events.UserOutput(line)),
+    )
+    result = LocalResult(chain.chain_name, chainlet.display_name, streamed=chainlet.endpoint.is_streaming)
+    for frame in process.frames():
+        if "item" in frame:
+            report(events.Item(_item(frame)))
+        else:
+            result = _with_end(result, frame)
+    return result
+
+
+def _described(chain: ChainSpec, chainlet: ChainletSpec) -> LocalResult:
+    from chains_cli.operations.graph import signature
+
+    schema = chainlet.endpoint.input_schema
+    return LocalResult(
+        chain.chain_name,
+        chainlet.display_name,
+        described=True,
+        signature=signature(chainlet.endpoint),
+        input_schema=schema,
+        example=example_json(schema),
+    )
+
+
+def _request(chain: ChainSpec, chainlet: ChainletSpec, options: LocalOptions, cwd: Path) -> dict[str, Any]:
+    return {
+        "root": str(_ROOT),
+        "source": chain.source,
+        "workspace": chain.workspace,
+        "module": chainlet.module,
+        "qualname": chainlet.qualname,
+        "input": options.input,
+        "hint": f"for example: --input {shell_quoted(example_json(chainlet.endpoint.input_schema))}",
+        "placeholders": _stood_in(chain),
+        "mocks": {m.name: _mock(m, cwd) for m in map(MockOption.parse, options.mocks)},
+        "strict": options.strict,
+        "secrets": dict(options.secrets),
+        "data_dir": str(options.data_dir) if options.data_dir else None,
+    }
+
+
+def _mock(option: MockOption, cwd: Path) -> dict[str, str] | str:
+    if option.file is None or option.class_name is None:
+        return "auto"
+    return {"file": str((cwd / option.file).resolve()), "class": option.class_name}
+
+
+def _stood_in(chain: ChainSpec) -> list[str]:
+    """The modules that discovery replaced; each has a note that begins with its name in backticks."""
+    notes = (note.message for note in chain.notes if note.code is Code.MODULE_STOOD_IN)
+    return [match.group(1) for note in notes if (match := re.match(r"`([^`]+)`", note))]
+
+
+def _item(frame: Mapping[str, Any]) -> Any:
+    return base64.b64decode(frame["item"]) if frame["form"] == "bytes" else frame["item"]
+
+
+def _with_end(result: LocalResult, frame: Mapping[str, Any]) -> LocalResult:
+    if "result" in frame:
+        return replace(result, value=frame["result"])
+    found = tuple(Diagnostic.model_validate(d) for d in frame["error"])
+    is_failed = any(d.severity is Severity.ERROR for d in found)
+    return replace(result, diagnostics=found, exit_code=Exit.INVALID if is_failed else Exit.OK)
+
+
+def _is_websocket(chainlet: ChainletSpec) -> Diagnostic:
+    return Diagnostic(
+        code=Code.BAD_REQUEST,
+        message=f"`{chainlet.display_name}` speaks over a websocket; there is no input to run it with",
+        help="deploy it with `chains push` and connect a websocket client",
+    )
+
+
+def _no_directory(path: Path) -> Diagnostic:
+    return Diagnostic(
+        code=Code.PATH_NOT_FOUND,
+        message=f"the data directory `{path}` does not exist",
+        help="correct `--data-dir`",
+    )
+
+
+__all__ = ["LocalOptions", "LocalResult", "run_local"]

@@ -1,0 +1,70 @@
+"""FILE -> ChainSpec, with the events that go with it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from chains_cli import events
+from chains_cli.discovery import MockOption, discover
+from chains_cli.events import Report
+from chains_cli.settings import Settings
+from chains_protocol.errors import Code, Diagnostic, Severity
+from chains_protocol.spec import ChainSpec
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How to read the file. `mocks` are values of `--mock`."""
+
+    chain_name: str | None = None
+    mocks: tuple[str, ...] = ()
+    python: str | None = None
+
+
+def read_chain(
+    source: Path,
+    entrypoint: str | None,
+    settings: Settings,
+    *,
+    options: SourceOptions,
+    report: Report,
+    environ: Mapping[str, str] = os.environ,
+) -> ChainSpec:
+    """The chain that `source` declares; warnings and notes are reported.
+
+    Raises:
+        DiagnosticsError: CH1xx.
+    """
+    if (conflict := truss_conflict()) is not None:
+        report(events.Found(conflict))
+    spec = discover(
+        settings.cwd / source,
+        entrypoint,
+        python=options.python,
+        chain_name=options.chain_name,
+        mocks=[MockOption.parse(text) for text in options.mocks],
+        report_output=lambda line: report(events.UserOutput(line)),
+        environ=environ,
+    )
+    for note in spec.notes:
+        report(events.Found(note))
+    return spec
+
+
+def truss_conflict() -> Diagnostic | None:
+    """A warning if another distribution with a `truss_chains` of its own is installed here."""
+    try:
+        distribution("truss")
+    except PackageNotFoundError:
+        return None
+    return Diagnostic(
+        code=Code.TRUSS_INSTALLED,
+        severity=Severity.WARNING,
+        message="the distribution `truss` is installed beside chains and brings a `truss_chains` of its own",
+        help="keep them apart: `pip uninstall truss`, then `pip install --force-reinstall chains-toolchain`",
+    )
+
+
+__all__ = ["SourceOptions", "read_chain", "truss_conflict"]
