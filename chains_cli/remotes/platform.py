@@ -248,7 +248,7 @@ def _broke_off(chain: str, error: httpx.TransportError) -> DiagnosticsError:
         [
             Diagnostic(
                 code=Code.CALL_FAILED,
-                message=f"the answer of `{chain}` broke off: {error or type(error).__name__}",
+                message=f"the answer of `{chain}` broke off: {str(error) or type(error).__name__}",
                 help=f"`chains logs {chain}` shows what its replicas wrote",
             )
         ]

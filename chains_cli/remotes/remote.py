@@ -29,7 +29,7 @@ from chains_protocol.rpc import JSON_TYPE
 
 DEVELOPMENT = "development"
 LATEST = "latest"
-"""Selectors besides a deployment's id, `production` and `environments/NAME`."""
+"""Selectors of a deployment besides its id."""
 
 Progress = Callable[[int], None]
 """Called with the bytes of blobs sent so far; grows."""
@@ -87,7 +87,7 @@ class Remote(Protocol):
     def chain(self, chain: str) -> ChainInfo: ...
 
     def deployment(self, chain: str, selector: str) -> DeploymentInfo:
-        """One deployment; `selector` is an id, `development`, `latest` or an environment's name."""
+        """One deployment; `selector` is an id, `development` or `latest` (the newest active one)."""
         ...
 
     def manifest(self, chain: str, selector: str) -> PackageReply: ...
