@@ -20,8 +20,7 @@ def check_remote_config(subject: Subject) -> Iterator[Diagnostic]:
         yield subject.problem(
             Code.BAD_REMOTE_CONFIG,
             ErrorKind.TYPE_ERROR,
-            f"`remote_config` of `{subject.name}` has the type `{type(given).__name__}`, "
-            "not `RemoteConfig`",
+            f"`remote_config` of `{subject.name}` has the type `{type(given).__name__}`, not `RemoteConfig`",
             "write `remote_config = chains.RemoteConfig(...)`",
             at=subject.sources.of_class_variable(subject.cls, "remote_config"),
         )

@@ -6,7 +6,7 @@ from typing import Final
 from chains_protocol.errors import Diagnostic
 from truss_chains.chainlet import AbstractChainlet
 from truss_chains.inspection import UnresolvedAnnotationError
-from truss_chains.validation import config, endpoint, health, init, names, truss
+from truss_chains.validation import config, endpoint, health, init, names, notes, truss
 from truss_chains.validation.subject import Subject
 
 Rule = Callable[[Subject], Iterable[Diagnostic]]
@@ -31,6 +31,7 @@ def check_definition(
     A rule that meets a text annotation whose name is not defined yet is handed to `defer`; it
     runs once more when somebody wants to know, and then an unknown name is an error.
     """
+    notes.warn_if_sync(cls)
     subject = Subject(cls)
     for rule in _RULES:
         try:

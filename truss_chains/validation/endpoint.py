@@ -49,7 +49,7 @@ def check_endpoint(subject: Subject) -> Iterator[Diagnostic]:
 def _not_a_method(subject: Subject, found: object) -> Diagnostic:
     """V-41."""
     kind = "a class method" if isinstance(found, classmethod) else f"of the type `{type(found).__name__}`"
-    inner = found.__func__ if isinstance(found, classmethod) else None
+    inner = getattr(found, "__func__", None) or getattr(found, "fget", None)
     at = (
         subject.sources.of_method(subject.cls, inner)
         if inner

@@ -1,7 +1,6 @@
 """What is allowed, but worth saying: V-53 and the warnings about settings."""
 
 import inspect
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,15 @@ from chains_protocol.errors import Code, Diagnostic, ErrorKind, Severity
 from truss_chains.chainlet import AbstractChainlet
 from truss_chains.config import RemoteConfig
 from truss_chains.context import CHAIN_API_KEY_SECRET
-from truss_chains.inspection import class_attribute, defining_class, endpoint_function, is_async, method_name
+from truss_chains.inspection import (
+    Method,
+    class_attribute,
+    defining_class,
+    endpoint_function,
+    is_async,
+    is_generator,
+    method_name,
+)
 from truss_chains.source import Sources
 from truss_chains.validation.subject import Subject
 
@@ -29,18 +36,21 @@ def notes_of(cls: type[AbstractChainlet], sources: Sources) -> Iterator[Diagnost
 def warn_if_sync(cls: type) -> None:
     """V-53, for programs that run without the tool: a `DeprecationWarning` at the user's own line."""
     function = endpoint_function(cls)
-    if function is None or is_async(function) or defining_class(cls, method_name(cls)) is not cls:
+    if function is None or _is_fine(function) or defining_class(cls, method_name(cls)) is not cls:
         return
     code = inspect.unwrap(function).__code__
-    module = sys.modules.get(cls.__module__)
     warnings.warn_explicit(
         f"{_sync_message(cls)}; {_sync_remedy(cls)}",
         DeprecationWarning,
         code.co_filename,
         code.co_firstlineno,
         module=cls.__module__,
-        registry=vars(module).setdefault("__warningregistry__", {}) if module else None,
     )
+
+
+def _is_fine(function: Method) -> bool:
+    """A synchronous generator is an error already (V-52)."""
+    return is_async(function) or is_generator(function)
 
 
 def _sync_message(cls: type) -> str:
@@ -59,7 +69,7 @@ def _sync_remedy(cls: type) -> str:
 
 def _sync_note(subject: Subject) -> Iterator[Diagnostic]:
     function = endpoint_function(subject.cls)
-    if function is not None and not is_async(function):
+    if function is not None and not _is_fine(function):
         yield subject.problem(
             Code.SYNC_METHOD,
             ErrorKind.TYPE_ERROR,

@@ -6,7 +6,14 @@ from typing import Any
 
 from chains_protocol.errors import Code, Diagnostic, ErrorKind, Location, Severity
 from truss_chains.chainlet import AbstractChainlet, is_chainlet_class
-from truss_chains.inspection import Method, UnresolvedAnnotationError, defining_class, method_name, resolve
+from truss_chains.inspection import (
+    Method,
+    UnresolvedAnnotationError,
+    defining_class,
+    is_async,
+    method_name,
+    resolve,
+)
 from truss_chains.source import Sources
 
 
@@ -94,7 +101,7 @@ def describe_place(what: str) -> str:
 
 def signature_text(method: str, function: Method) -> str:
     """The signature as it stands, for messages."""
-    prefix = "async def" if inspect.iscoroutinefunction(function) else "def"
+    prefix = "async def" if is_async(function) else "def"
     return f"{prefix} {method}{inspect.signature(function)}"
 
 

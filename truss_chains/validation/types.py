@@ -71,13 +71,15 @@ def refusal(form: Any, *, is_nested: bool = False) -> Refusal | None:
     """
     if form in (Any, object) or isinstance(form, typing.TypeVar):
         return None if form is Any and is_nested else _unknown(form)
-    if _is_leaf(form) or form in _CONTAINERS or form in _MAPPINGS:
+    if _is_leaf(form):
         return None
     origin = typing.get_origin(form)
     arguments = typing.get_args(form)
+    if not arguments and origin in (_CONTAINERS | _MAPPINGS):
+        return None  # `typing.Dict`
     if origin in _UNIONS:
         return _first(refusal(arm, is_nested=is_nested) for arm in arguments)
-    if origin in _CONTAINERS or form is tuple:
+    if origin in _CONTAINERS:
         return _first(refusal(item, is_nested=True) for item in arguments if item is not Ellipsis)
     if origin in _MAPPINGS:
         return _key_refusal(arguments[0]) or refusal(arguments[1], is_nested=True)
@@ -90,7 +92,7 @@ def refusal(form: Any, *, is_nested: bool = False) -> Refusal | None:
 
 def _is_leaf(form: Any) -> bool:
     try:
-        if form in _LEAVES:
+        if form in (_LEAVES | _CONTAINERS | _MAPPINGS):
             return True
     except TypeError:  # unhashable, such as the list in `x: [int]`
         return False
