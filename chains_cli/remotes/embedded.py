@@ -5,11 +5,12 @@ own: it is started by command line and spoken to over HTTP, never imported.
 """
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -176,9 +177,33 @@ def shutdown(home: Path, *, patience: Patience = Patience(STOP_TIMEOUT_S)) -> bo
 def _start(
     home: Path, command: Sequence[str], environ: Mapping[str, str], patience: Patience
 ) -> RunningPlatform:
+    """Start it, or wait for the one that another tool is starting just now."""
     deadline = patience.clock() + patience.timeout_s
     log = home / "platform" / "logs" / "control.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _starting(home / "platform" / "starting.lock", deadline, patience):
+        return find_running(home) or _start_alone(home, command, environ, log, patience=patience)
+
+
+@contextlib.contextmanager
+def _starting(path: Path, deadline: float, patience: Patience) -> Iterator[None]:
+    """One tool at a time starts a platform; the lock goes with the process that holds it."""
+    with path.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if patience.clock() > deadline:
+                    raise DiagnosticsError([_not_started("another start is under way", None)]) from error
+                patience.sleep(_POLL_S)
+        yield
+
+
+def _start_alone(
+    home: Path, command: Sequence[str], environ: Mapping[str, str], log: Path, *, patience: Patience
+) -> RunningPlatform:
+    deadline = patience.clock() + patience.timeout_s
     begins_at = log.stat().st_size if log.exists() else 0
     process = _spawn(command, {**environ, HOME_VARIABLE: str(home)}, log)
     while True:
