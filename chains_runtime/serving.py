@@ -1,30 +1,23 @@
 """A replica as a process: its socket, its server, its signals, its end."""
 
 import asyncio
-import contextlib
-import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
-
-from uvicorn.config import Config
-from uvicorn.server import Server
+from typing import Final
 
 from chains_protocol.replica import ReplicaLaunch
 from chains_runtime.hotswap.transactions import Patcher
+from chains_runtime.http_server import HttpServer
 from chains_runtime.package import OpenPackage
 from chains_runtime.replica import Replica
 from chains_runtime.server import ReplicaApp
+from chains_runtime.websocket_server import WebSocketServer
 
-_LOG: Final = logging.getLogger(__name__)
-KEEP_ALIVE_S: Final = 120
-"""Longer than any client of ours keeps an idle connection."""
 BACKLOG: Final = 2048
-MAX_WEBSOCKET_MESSAGE: Final = 100 * 1024 * 1024
+CLOSE_WITHIN_S: Final = 1.0
 
 
 def bind_unix(path: Path) -> socket.socket:
@@ -54,72 +47,29 @@ def bind_tcp(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _Server(Server):
-    """uvicorn's server, leaving signals to us: it would end the process by the signal instead of code 0."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def serve(launch: ReplicaLaunch, package: OpenPackage, listener: socket.socket) -> Replica:
     """Serve until drained or failed; the replica says with which exit code to end."""
     replica = Replica(launch, package)
     app = ReplicaApp(replica, Patcher(replica))
-    server = _Server(_config(app, package))
+    websockets = WebSocketServer(app, package.spec.options.transport or {})
+    server = HttpServer(app, websockets.take_over)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, replica.drain)
-    serving = loop.create_task(server.serve(sockets=[listener]))
-    loading = loop.create_task(replica.load())
-    waited: list[asyncio.Future[Any]] = [replica.finished, serving]
-    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
+    await server.listen(listener, BACKLOG)
+    loading = loop.create_task(_load(replica, websockets))
+    await replica.finished
     loading.cancel()
-    await asyncio.wait([serving, loading], timeout=5)
-    replica.end(1)  # without effect unless the server ended by itself
+    await server.close(CLOSE_WITHIN_S)
+    await websockets.close(CLOSE_WITHIN_S)
     replica.close()
     return replica
 
 
-def _config(app: ReplicaApp, package: OpenPackage) -> Config:
-    transport = package.spec.options.transport or {}
-    return Config(
-        app,
-        http="httptools",
-        ws=_WEBSOCKETS,
-        ws_max_size=MAX_WEBSOCKET_MESSAGE,
-        ws_ping_interval=_seconds(transport, "ping_interval_seconds"),
-        ws_ping_timeout=_seconds(transport, "ping_timeout_seconds"),
-        lifespan="off",
-        loop="asyncio",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=1,
-        backlog=BACKLOG,
-        proxy_headers=False,
-    )
-
-
-def _seconds(transport: dict[str, Any], key: str) -> float | None:
-    """An interval of the transport's settings; 20 s if it is not set."""
-    found = transport.get(key)
-    return float(found) if isinstance(found, int | float) else 20.0
-
-
-def _websocket_protocol(**arguments: Any) -> asyncio.Protocol:
-    """Load the websocket implementation with the first websocket."""
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
-    protocol: asyncio.Protocol = WebSocketsSansIOProtocol(**arguments)
-    return protocol
-
-
-# uvicorn calls it as it would call the class.
-_WEBSOCKETS: Final[Any] = _websocket_protocol
+async def _load(replica: Replica, websockets: WebSocketServer) -> None:
+    if replica.package.spec.endpoint.is_websocket:
+        websockets.load()
+    await replica.load()
 
 
 def run(launch: ReplicaLaunch, package: OpenPackage, listener: socket.socket) -> Replica:

@@ -16,7 +16,6 @@ from chains_runtime.request_context import Call, enter_call, read_headers
 from chains_runtime.signature import Mode
 
 _LOG: Final = logging.getLogger(__name__)
-MAX_MESSAGE_BYTES: Final = 100 * 1024 * 1024
 REASON_BYTES: Final = 123
 """What a close frame has room for."""
 
@@ -214,4 +213,4 @@ async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
     await send({"type": "websocket.http.response.body", "body": body})
 
 
-__all__ = ["MAX_MESSAGE_BYTES", "ServerWebSocket", "WebSocketDisconnect", "serve_websocket"]
+__all__ = ["ServerWebSocket", "WebSocketDisconnect", "serve_websocket"]
