@@ -56,11 +56,8 @@ class Admin:
             routes = GatewayRoutes.model_validate_json(body)
         except ValidationError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"not a table of routes: {error}") from error
-        serial = self._router.table.routes.serial
-        if routes.serial < serial:
-            raise Refusal(
-                HTTPStatus.CONFLICT, f"table {routes.serial} is older than {serial}, which is served"
-            )
+        if routes.serial < self._router.table.routes.serial:
+            return  # overtaken by a newer table; the status says which one is served
         self._router.replace(Table.of(routes))
         self._forget_connections()
         try:

@@ -156,6 +156,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._raw: Inflow | None = None
         self._early: list[bytes] | None = None
+        self._declined: Request | None = None
         self._writable: asyncio.Future[None] | None = None
         self._head_bytes = 0
         self._discarded = 0
@@ -223,14 +224,16 @@ class Connection(asyncio.Protocol):
             self._start_next()
 
     def _upgraded(self, rest: bytes) -> None:
-        """The parser stopped after a request with `Upgrade`; only websockets are one to us."""
-        last = self._waiting[-1] if self._waiting else self._active
-        if last is not None and last.is_upgrade:
+        """The parser stopped behind a request with `Upgrade`; only websockets are one to us."""
+        declined, self._declined = self._declined, None
+        if declined is None:
             self._early = [rest] if rest else []
             return
+        # another protocol was offered, which is not to be taken up: read it as a plain request
+        line = f"{declined.method} {declined.target} HTTP/1.1\r\n".encode("latin-1")
+        kept = [b"%b: %b\r\n" % header for header in declined.headers if header[0] != b"upgrade"]
         self._parser = httptools.HttpRequestParser(self)
-        if rest:
-            self.data_received(rest)
+        self.data_received(line + b"".join(kept) + b"\r\n" + rest)
 
     def take_over(self) -> Inflow:
         """Hand the connection's bytes to somebody else."""
@@ -282,8 +285,11 @@ class Connection(asyncio.Protocol):
             parser.get_method().decode("ascii"),
             keep_alive=parser.should_keep_alive() and not self._is_draining,
             version=parser.get_http_version(),
-            is_upgrade=parser.should_upgrade() and (request.header(b"upgrade") or "").lower() == "websocket",
+            is_upgrade=parser.should_upgrade(),
         )
+        if request.is_upgrade and (request.header(b"upgrade") or "").lower() != "websocket":
+            self._declined = request  # the parser is about to stop; see `_upgraded`
+            return
         self._waiting.append(request)
         if len(self._waiting) == _MAX_PIPELINED:
             self.pause_body(True)
