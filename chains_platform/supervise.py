@@ -6,6 +6,7 @@ adopts them. `POST /v1/shutdown` ends all of it (`Supervisor.shutdown_all`).
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -14,19 +15,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
 from chains_platform import ports, processes
-from chains_platform.api.app import create_app
-from chains_platform.engines.process import open_engine
 from chains_platform.gateway_process import GatewayProcess, GatewayRun, local_url
 from chains_platform.layout import Layout, PlatformFile, find_layout
 from chains_platform.locks import hold_lock
 from chains_platform.replica_client import GatewayClient
-from chains_platform.services import Services, open_services
 from chains_platform.tokens import Tokens
+
+if TYPE_CHECKING:
+    from chains_platform.services import Services
 
 _LOGGER: Final = logging.getLogger("chains.platform")
 _LAST_ANSWERS_S: Final = 1
@@ -60,7 +61,7 @@ class Supervisor:
         """Where users reach the gateway now."""
         return self._run.url
 
-    async def begin(self, services: Services) -> None:
+    async def begin(self, services: "Services") -> None:
         """Adopt what runs, and keep the gateway running from now on."""
         self._services = services
         await services.adopt()
@@ -113,31 +114,39 @@ async def serve(options: ServeOptions, environ: Mapping[str, str]) -> None:
     layout = find_layout(environ, options.home).create()
     with hold_lock(layout.control_lock, "a platform"):
         kept = ports.read_ports(layout.ports_file)
-        bound = _bind(options, kept)
-        with contextlib.closing(bound):
+        with contextlib.closing(_bind(options, kept)) as bound:
             port: int = bound.getsockname()[1]
             tokens = Tokens.load(layout)
             client = GatewayClient(f"unix:{layout.gateway_socket}", tokens.gateway_admin)
             gateway = GatewayProcess(layout, client, environ, options.host, options.allowed_hosts)
-            run = await gateway.ensure(options.gateway_port or kept.gateway)
+            # the gateway starts while the larger half of this program is imported
+            run, _ = await asyncio.gather(
+                gateway.ensure(options.gateway_port or kept.gateway),
+                asyncio.to_thread(importlib.import_module, "chains_platform.api.app"),
+            )
             ports.write_ports(layout.ports_file, ports.Ports(control=port, gateway=run.port))
             supervisor = Supervisor(layout, gateway, run, local_url(options.host, port))
-            services = await open_services(
-                layout,
-                open_engine(layout, environ),
-                tokens,
-                client,
-                time.time,
-                gateway_url=supervisor.gateway_url,
-            )
+            services = await _open(supervisor, layout, tokens, client, environ)
             await _run(supervisor, services, bound, options)
 
 
+async def _open(
+    supervisor: Supervisor, layout: Layout, tokens: Tokens, client: GatewayClient, environ: Mapping[str, str]
+) -> "Services":
+    from chains_platform.engines.process import open_engine
+    from chains_platform.services import open_services
+
+    engine = open_engine(layout, environ)
+    return await open_services(layout, engine, tokens, client, time.time, gateway_url=supervisor.gateway_url)
+
+
 async def _run(
-    supervisor: Supervisor, services: Services, bound: socket.socket, options: ServeOptions
+    supervisor: Supervisor, services: "Services", bound: socket.socket, options: ServeOptions
 ) -> None:
+    from chains_platform.api.app import create_app
+
     config = uvicorn.Config(
-        create_app(services),
+        create_app(services, options.allowed_hosts | {options.host}),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -159,7 +168,7 @@ async def _run(
         await services.close()
 
 
-async def _shutdown(supervisor: Supervisor, services: Services, server: "_Server") -> None:
+async def _shutdown(supervisor: Supervisor, services: "Services", server: "_Server") -> None:
     await services.shutdown_requested.wait()
     _LOGGER.info("shutting down everything")
     try:
