@@ -126,6 +126,14 @@ class LogWritten(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Line(Event):
+    """A line of the result that comes before the result is complete."""
+
+    type: ClassVar[str] = "line"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Item(Event):
     """One item of a result that streams: text or bytes as they came, or a JSON value."""
 
@@ -148,6 +156,7 @@ __all__ = [
     "Event",
     "Found",
     "Item",
+    "Line",
     "LogWritten",
     "Patched",
     "PlanLine",

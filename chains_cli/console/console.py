@@ -53,7 +53,7 @@ class TextConsole:
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Item):
             self._write_item(event.value)
-        elif isinstance(event, events.LogWritten):
+        elif isinstance(event, events.LogWritten | events.Line):
             self._print(self._stdout, story_lines(event, self._settings.cwd, self._out))
         elif not self._is_muted(event):
             self._print(self._stderr, story_lines(event, self._settings.cwd, self._err))

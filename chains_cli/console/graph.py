@@ -11,7 +11,8 @@ from chains_cli.operations.graph import GraphResult
 def graph_lines(result: GraphResult, format: str, palette: Palette) -> Iterable[str]:
     """The graph in one of the formats `tree`, `mermaid`, `json`."""
     if format == "json":
-        return [json.dumps(to_plain(result), ensure_ascii=False, indent=2)]
+        plain = {k: v for k, v in to_plain(result).items() if k != "exit_code"}
+        return [json.dumps(plain, ensure_ascii=False, indent=2)]
     return _mermaid(result) if format == "mermaid" else _tree(result, palette)
 
 

@@ -22,6 +22,11 @@ def _(event: events.Step, cwd: Path, palette: Palette) -> Sequence[str]:
 
 
 @story_lines.register
+def _(event: events.Line, cwd: Path, palette: Palette) -> Sequence[str]:
+    return (event.text,)
+
+
+@story_lines.register
 def _(event: events.Found, cwd: Path, palette: Palette) -> Sequence[str]:
     return diagnostic_lines(event.diagnostic, cwd, palette)
 

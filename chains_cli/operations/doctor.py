@@ -32,6 +32,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class DoctorResult:
+    """All checks, in a fixed order."""
+
     checks: tuple[Check, ...]
 
     @property

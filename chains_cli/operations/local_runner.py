@@ -191,17 +191,17 @@ def _drain(stream: Any, wire: Any, frames: Frames) -> None:
 
 def _error(error: BaseException, code: Any, what: str, request: Request) -> dict[str, Any]:
     """`error` as a frame: diagnostics it carries, else one with the user's own traceback."""
-    from chains_protocol.errors import Diagnostic, DiagnosticsError, Location
+    from chains_protocol.errors import Code, Diagnostic, Location
 
-    if isinstance(error, DiagnosticsError):
-        found = error.diagnostics
-    else:
+    found = tuple(d for d in getattr(error, "diagnostics", ()) if isinstance(d, Diagnostic))
+    if not found:
+        own_code = getattr(error, "code", None)
         text = str(error).strip()
         name = type(error).__name__
         place = _user_place(error, request["workspace"])
         found = (
             Diagnostic(
-                code=getattr(error, "code", None) or code,
+                code=own_code if isinstance(own_code, Code) else code,
                 message=f"{what}: {name}{': ' + text.split(chr(10), 1)[0] if text else ''}",
                 location=Location(path=place[0], line=place[1]) if place else None,
                 detail=user_traceback(error, request["root"]),

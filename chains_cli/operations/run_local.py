@@ -14,7 +14,7 @@ from chains_cli.events import Report
 from chains_cli.exits import Exit
 from chains_cli.operations.example import example_json, shell_quoted
 from chains_cli.operations.local_process import LocalProcess
-from chains_cli.operations.source import SourceOptions, read_chain
+from chains_cli.operations.source import SourceOptions, parse_mocks, read_chain
 from chains_cli.settings import Settings
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.spec import ChainletSpec, ChainSpec
@@ -86,11 +86,14 @@ def run_local(
         lambda line: report(events.UserOutput(line)),
     )
     result = LocalResult(chain.chain_name, chainlet.display_name, streamed=chainlet.endpoint.is_streaming)
-    for frame in process.frames():
-        if "item" in frame:
-            report(events.Item(_item(frame)))
-        else:
-            result = _with_end(result, frame)
+    try:
+        for frame in process.frames():
+            if "item" in frame:
+                report(events.Item(_item(frame)))
+            else:
+                result = _with_end(result, frame)
+    except DiagnosticsError as error:  # its process died
+        return replace(result, diagnostics=error.diagnostics, exit_code=Exit.INVALID)
     return result
 
 
@@ -118,17 +121,17 @@ def _request(chain: ChainSpec, chainlet: ChainletSpec, options: LocalOptions, cw
         "input": options.input,
         "hint": f"for example: --input {shell_quoted(example_json(chainlet.endpoint.input_schema))}",
         "placeholders": _stood_in(chain),
-        "mocks": {m.name: _mock(m, cwd) for m in map(MockOption.parse, options.mocks)},
+        "mocks": {m.name: _mock(m) for m in parse_mocks(options.mocks, cwd)},
         "strict": options.strict,
         "secrets": dict(options.secrets),
         "data_dir": str(options.data_dir) if options.data_dir else None,
     }
 
 
-def _mock(option: MockOption, cwd: Path) -> dict[str, str] | str:
+def _mock(option: MockOption) -> dict[str, str] | str:
     if option.file is None or option.class_name is None:
         return "auto"
-    return {"file": str((cwd / option.file).resolve()), "class": option.class_name}
+    return {"file": option.file, "class": option.class_name}
 
 
 def _stood_in(chain: ChainSpec) -> list[str]:

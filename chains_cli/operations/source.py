@@ -1,8 +1,8 @@
 """FILE -> ChainSpec, with the events that go with it."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -44,13 +44,23 @@ def read_chain(
         entrypoint,
         python=options.python,
         chain_name=options.chain_name,
-        mocks=[MockOption.parse(text) for text in options.mocks],
+        mocks=parse_mocks(options.mocks, settings.cwd),
         report_output=lambda line: report(events.UserOutput(line)),
         environ=environ,
     )
     for note in spec.notes:
         report(events.Found(note))
     return spec
+
+
+def parse_mocks(values: Iterable[str], cwd: Path) -> list[MockOption]:
+    """The values of `--mock`, with files as absolute paths.
+
+    Raises:
+        DiagnosticsError: CH127.
+    """
+    options = [MockOption.parse(text) for text in values]
+    return [replace(o, file=str((cwd / o.file).resolve())) if o.file else o for o in options]
 
 
 def truss_conflict() -> Diagnostic | None:
@@ -67,4 +77,4 @@ def truss_conflict() -> Diagnostic | None:
     )
 
 
-__all__ = ["SourceOptions", "read_chain", "truss_conflict"]
+__all__ = ["SourceOptions", "parse_mocks", "read_chain", "truss_conflict"]

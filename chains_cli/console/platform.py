@@ -1,0 +1,28 @@
+"""The results of `chains platform` as text."""
+
+from collections.abc import Iterable
+
+from chains_cli.console.layout import columns
+from chains_cli.console.palette import Palette
+from chains_cli.operations.platform import PlatformResult
+
+
+def platform_lines(result: PlatformResult, palette: Palette) -> Iterable[str]:
+    """Whether it runs, and where."""
+    state = result.state
+    if not state.running:
+        yield "stopped" if result.changed else state.message
+        return
+    if state.is_broken:
+        yield palette.bad(state.message)
+        return
+    yield palette.good("started" if result.changed else "running")
+    rows = [
+        ("control plane", state.control_url, f"pid {state.pid}"),
+        ("gateway", state.gateway_url, f"pid {state.gateway_pid}"),
+        ("home", state.home),
+    ]
+    yield from columns(rows, indent="  ")
+
+
+__all__ = ["platform_lines"]

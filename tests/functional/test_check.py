@@ -1,0 +1,128 @@
+"""`chains check`, `graph`, `package`: what is wrong, what a chain is, what would be deployed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Tool = Any  # the fixture of conftest.py
+Program = Callable[[str], Path]
+Golden = Callable[[str, str], None]
+
+
+def test_a_valid_chain(tool: Tool, program: Program) -> None:
+    program("cli_hello.py")
+    done = tool.ok("check", "hello.py")
+    assert done.out == "ok: chain `hello`, entrypoint `HelloAll`, 2 chainlets\n"
+    assert done.err == ""
+
+
+@pytest.mark.parametrize("format", ["text", "json", "github", "sarif"])
+def test_everything_that_is_wrong_is_told_at_once(
+    tool: Tool, program: Program, golden: Golden, format: str
+) -> None:
+    program("cli_broken.py")
+    done = tool("check", "broken.py", "--format", format)
+    assert (done.code, done.err) == (1, "")
+    golden(f"check-{format}", done.out.replace(tool.cwd.as_uri(), "file:///work"))
+
+
+def test_sarif_has_what_the_standard_requires(tool: Tool, program: Program) -> None:
+    program("cli_broken.py")
+    log = json.loads(tool("check", "broken.py", "--format", "sarif").out)
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert rules == sorted(set(rules))
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]] == result["ruleId"]
+        assert result["level"] in ("error", "warning", "note")
+        assert result["message"]["text"]
+        (location,) = result["locations"]
+        physical = location["physicalLocation"]
+        assert physical["artifactLocation"] == {"uri": "broken.py", "uriBaseId": "ROOT"}
+        assert physical["region"]["startLine"] >= 1
+    assert all(base["uri"].endswith("/") for base in run["originalUriBaseIds"].values())
+
+
+def test_sarif_without_findings_is_valid_too(tool: Tool, program: Program) -> None:
+    program("cli_hello.py")
+    log = json.loads(tool.ok("check", "hello.py", "--format", "sarif").out)
+    assert log["runs"][0]["results"] == []
+
+
+def test_json_output_ends_with_the_result(tool: Tool, program: Program) -> None:
+    program("cli_broken.py")
+    done = tool("check", "broken.py", "--output", "json")
+    assert done.code == 1
+    assert (done.result["ok"], done.result["exit_code"]) == (False, 1)
+    assert {d["code"] for d in done.result["diagnostics"]} >= {"CH104", "CH106", "CH118"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("missing.py", None, "CH150"),
+        ("syntax.py", "def run(:\n", "CH152"),
+        ("imports.py", "1 / 0\n", "CH153"),
+        ("empty.py", "x = 1\n", "CH154"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_with_its_code(
+    tool: Tool, name: str, text: str | None, code: str
+) -> None:
+    if text is not None:
+        (tool.cwd / name).write_text(text)
+    done = tool("check", name)
+    assert done.code == 1
+    assert f"error[{code}]: " in done.out
+
+
+def test_what_the_file_prints_is_part_of_the_story(tool: Tool, program: Program) -> None:
+    path = program("cli_hello.py")
+    path.write_text(path.read_text() + '\nprint("loading things")\n')
+    done = tool.ok("check", "hello.py")
+    assert "loading things" in done.err
+    assert "loading things" not in done.out
+
+
+@pytest.mark.parametrize("format", ["tree", "mermaid", "json"])
+def test_graph(tool: Tool, program: Program, golden: Golden, format: str) -> None:
+    program("cli_hello.py")
+    golden(f"graph-{format}", tool.ok("graph", "hello.py", "--format", format).out)
+
+
+def test_a_shared_chainlet_is_spelled_out_once(tool: Tool) -> None:
+    (tool.cwd / "diamond.py").write_text(
+        "import truss_chains as chains\n"
+        "class Leaf(chains.ChainletBase):\n"
+        "    async def run_remote(self) -> int: return 1\n"
+        "class Mid(chains.ChainletBase):\n"
+        "    def __init__(self, leaf=chains.depends(Leaf)): ...\n"
+        "    async def run_remote(self) -> int: return 1\n"
+        "@chains.mark_entrypoint\n"
+        "class Top(chains.ChainletBase):\n"
+        "    def __init__(self, mid=chains.depends(Mid), leaf=chains.depends(Leaf)): ...\n"
+        "    async def run_remote(self) -> int: return 1\n"
+    )
+    assert tool.ok("graph", "diamond.py").out == (
+        "Top() -> int\n├─ Mid() -> int\n│  └─ Leaf() -> int\n└─ Leaf() -> int\n"
+    )
+
+
+def test_package_writes_one_directory_a_chainlet(tool: Tool, program: Program) -> None:
+    program("cli_hello.py")
+    done = tool.ok("package", "hello.py", "--out", "build")
+    assert done.out.startswith("hello: wrote 2 packages to build\n")
+    names = sorted(path.name for path in (tool.cwd / "build").iterdir())
+    assert names == ["chainlet_HelloAll", "chainlet_SayHello"]
+    assert (tool.cwd / "build" / "chainlet_HelloAll" / "config.yaml").is_file()
+
+
+def test_package_refuses_a_directory_with_other_things(tool: Tool, program: Program) -> None:
+    program("cli_hello.py")
+    done = tool("package", "hello.py", "--out", ".")
+    assert done.code == 1
+    assert "error[CH207]" in done.err
