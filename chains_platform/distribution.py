@@ -143,14 +143,15 @@ class Distribution:
         except LOST:
             self._gateway_sent = None
             return
-        if status.serial < self._serial or self._gateway_sent is None:
-            self._serial = max(self._serial, status.serial)
+        if status.serial != self._serial or self._gateway_sent is None:
             self._gateway_sent = None
             await self.sync_gateway()
 
     async def _put(self, state: State) -> GatewayStatus | None:
-        table = routing.gateway_routes(state, self._serial + 1, self._token_of)
         sent = self._gateway_sent
+        if sent is None:  # an earlier control plane may have told it a table, or our last one is uncertain
+            self._serial = max(self._serial, (await self.gateway.status()).serial)
+        table = routing.gateway_routes(state, self._serial + 1, self._token_of)
         if sent is not None and (sent.targets, sent.routes) == (table.targets, table.routes):
             return None
         try:
@@ -159,9 +160,6 @@ class Distribution:
             # it may have arrived: whatever comes next is newer than both
             self._serial, self._gateway_sent = table.serial, None
             raise
-        if status.serial > table.serial:  # told by an earlier control plane: begin after it
-            table = table.model_copy(update={"serial": status.serial + 1})
-            status = await self.gateway.put_routes(table)
         self._serial, self._gateway_sent = table.serial, table
         return status
 

@@ -212,10 +212,10 @@ class Reconciler:
         if handle is None:
             return own or (_internal(error),)
         told = any(d.code not in (Code.REPLICA_CRASHED, Code.NOT_READY) for d in own)
+        if not told and not self._engine.is_alive(handle):
+            own = self._engine.failure(handle, self._log_dir(replica_id)) or own
         await self._engine.stop(handle, 0.0)
-        if told:
-            return own
-        return self._engine.failure(handle, self._log_dir(replica_id)) or own or (_internal(error),)
+        return own or (_internal(error),)
 
     def _watch(self, handle: ReplicaHandle) -> None:
         async def watch() -> None:

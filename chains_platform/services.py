@@ -22,7 +22,7 @@ from chains_platform.replica_client import ReplicaClient
 from chains_platform.retirement import Retirement
 from chains_platform.rollout import Rollout
 from chains_platform.secrets import SecretStore
-from chains_platform.smoke import smoke_call
+from chains_platform.smoke import SmokeCall, smoke_call
 from chains_platform.store.store import Store
 from chains_platform.store.writer import Writer
 from chains_platform.tokens import Tokens
@@ -93,6 +93,7 @@ async def open_services(
     database_url: str | None = None,
     gateway_url: Callable[[], str] | None = None,
     connect: ReplicaConnect | None = None,
+    smoke: SmokeCall = smoke_call,
     new_id: Callable[[], str] = random_id,
     timeouts: Timeouts | None = None,
 ) -> Services:
@@ -107,6 +108,7 @@ async def open_services(
         database_url: an SQLAlchemy URL; by default SQLite in `layout.database`.
         gateway_url: where users reach the gateway; by default what `platform.json` says.
         connect: makes a replica's client from its address and id.
+        smoke: makes the trial call of a patch.
         new_id: makes ids of deployments, replica sets and replicas.
         timeouts: how long starts and drains may take.
     """
@@ -148,7 +150,7 @@ async def open_services(
         distribution=distribution,
         reconciler=Reconciler(parts, admin_token=tokens.replica_admin, log_dir=layout.replica),
         deployments=deployments,
-        patches=Patches(parts, deployments, rollout, retirement, token_of=tokens.edge, smoke_call=smoke_call),
+        patches=Patches(parts, deployments, rollout, retirement, token_of=tokens.edge, smoke_call=smoke),
         retirement=retirement,
         writer=writer,
     )

@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from chains_platform.api.answers import parse, reply
 from chains_platform.api.endpoints import Endpoint, digest_of, name_of
-from chains_platform.refusals import bad_request
+from chains_platform.refusals import Refusal, bad_request
 from chains_platform.services import Services
 from chains_protocol.base import Reply
 from chains_protocol.blobs import decode_blobs
 from chains_protocol.control import BlobReply, Health, SecretNames, SecretValue
+from chains_protocol.errors import Code, Diagnostic
 
 
 class Acknowledged(Reply):
@@ -64,7 +65,10 @@ async def put_secret(services: Services, request: Request) -> Response:
 async def delete_secret(services: Services, request: Request) -> Response:
     name = name_of(request, "name")
     if not await services.secrets.delete(name):
-        raise bad_request(f"there is no secret `{name}`")
+        message = f"there is no secret `{name}`"
+        raise Refusal(
+            404, [Diagnostic(code=Code.MISSING_SECRET, message=message, help="`chains secrets list`")]
+        )
     return reply(Acknowledged())
 
 
@@ -73,9 +77,9 @@ async def list_secrets(services: Services, request: Request) -> Response:
 
 
 async def shutdown(services: Services, request: Request) -> Response:
-    await services.stop_everything()
+    """Only asks: whoever runs the control plane stops gateway, replicas and itself, in that order."""
     services.shutdown_requested.set()
-    return reply(Acknowledged())
+    return reply(Acknowledged(), 202)
 
 
 def _version() -> str:
@@ -96,7 +100,7 @@ ENDPOINTS = (
     Endpoint("PUT", "/v1/secrets/{name}", put_secret, "Set a secret", SecretValue, Acknowledged),
     Endpoint("DELETE", "/v1/secrets/{name}", delete_secret, "Delete a secret", reply=Acknowledged),
     Endpoint("GET", "/v1/secrets", list_secrets, "Names of the secrets", reply=SecretNames),
-    Endpoint("POST", "/v1/shutdown", shutdown, "Drain and stop everything", reply=Acknowledged),
+    Endpoint("POST", "/v1/shutdown", shutdown, "Drain and stop everything", reply=Acknowledged, status=202),
 )
 
 __all__ = ["ENDPOINTS", "Acknowledged"]

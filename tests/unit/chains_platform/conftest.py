@@ -17,7 +17,7 @@ from chains_platform.state import DeploymentRecord, State
 from chains_platform.tokens import Tokens
 from chains_protocol.control import DeploymentKind, DeploymentState, DeployRequest
 from chains_protocol.manifest import ChainManifest
-from tests.unit.chains_platform.fakes import BYTES, FakeEngine, FakeGateway
+from tests.unit.chains_platform.fakes import BYTES, FakeEngine, FakeGateway, FakeSmoke
 
 
 class Clock:
@@ -38,6 +38,7 @@ class Plane:
     tokens: Tokens
     engine: FakeEngine
     gateway: FakeGateway
+    smoke: FakeSmoke
     clock: Clock
     services: Services
 
@@ -109,6 +110,7 @@ async def make_services(plane: Plane) -> Services:
         plane.clock,
         gateway_url=lambda: "http://127.0.0.1:8800",
         connect=plane.engine.connect,
+        smoke=plane.smoke,
         new_id=lambda: f"id{next(numbers)}",
         timeouts=Timeouts(start_s=2.0, drain_s=2.0, delete_s=1.0, shutdown_s=1.0),
     )
@@ -122,6 +124,7 @@ async def plane(tmp_path: Path) -> AsyncIterator[Plane]:
         tokens=Tokens.load(layout),
         engine=FakeEngine(),
         gateway=FakeGateway(),
+        smoke=FakeSmoke(),
         clock=Clock(),
         services=None,  # type: ignore[arg-type] # made in the next line, from the rest
     )

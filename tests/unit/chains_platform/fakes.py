@@ -23,6 +23,7 @@ from chains_protocol.replica import (
     ReplicaStatus,
 )
 from chains_protocol.routes import GatewayRoutes, GatewayStatus, ReplicaRoutes
+from chains_protocol.rpc import Revision
 from chains_protocol.spec import (
     AssetsSpec,
     AutoscalingSpec,
@@ -310,6 +311,21 @@ class FakeEngine:
         self.replicas[handle.address].die()
 
 
+class FakeSmoke:
+    """Notes the trial calls; `error` lets them fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, dict[str, object]]] = []
+        self.tokens: list[str] = []
+        self.error: Diagnostic | None = None
+
+    async def __call__(self, address: str, token: str, revision: Revision, body: dict[str, object]) -> None:
+        self.calls.append((address, str(revision), body))
+        self.tokens.append(token)
+        if self.error is not None:
+            raise DiagnosticsError([self.error])
+
+
 class FakeGateway:
     """Keeps the tables it was given; requests in flight are what a test says."""
 
@@ -340,6 +356,8 @@ class FakeGateway:
     async def put_routes(self, routes: GatewayRoutes) -> GatewayStatus:
         if self.down:
             raise ConnectionError("the gateway is down")
+        if self.tables and routes.serial < self.tables[-1].serial:
+            raise DiagnosticsError([Diagnostic(code=Code.INTERNAL, message="an older table")])
         self.tables.append(routes)
         return await self.status()
 
