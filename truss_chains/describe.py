@@ -5,7 +5,9 @@ From here on a Chain is data; no live class leaves this file.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
+
+from pydantic.errors import PydanticUserError
 
 from chains_protocol.errors import Code, Diagnostic, ErrorKind
 from chains_protocol.kinds import ChainletKind
@@ -15,7 +17,6 @@ from chains_protocol.spec import (
     DependencySpec,
     DiscoveredChainlet,
     EndpointSpec,
-    LocalSources,
     ParameterSpec,
     PythonSpec,
     RPCOptions,
@@ -34,9 +35,12 @@ from truss_chains.errors import ChainsUsageError
 from truss_chains.inspection import (
     HEALTH_METHOD,
     MISSING,
+    UnresolvedAnnotationError,
     class_attribute,
     dependencies_of,
+    endpoint_function,
     endpoint_of,
+    method_name,
     takes_context,
 )
 from truss_chains.schemas import input_schema, output_schema
@@ -45,7 +49,6 @@ from truss_chains.validation.notes import notes_of
 from truss_chains.validation.text import usage_error
 
 Chainlet = type[AbstractChainlet]
-_RUN_REMOTE: Final = "run_remote"
 
 
 def describe_chain(
@@ -83,8 +86,12 @@ def describe_chain(
     described = []
     for cls in chainlets:
         found = local_sources(cls, sources, problems)
-        if not problems:
+        if problems:
+            continue
+        try:
             described.append(DiscoveredChainlet(spec=describe_chainlet(cls, root, sources), sources=found))
+        except (PydanticUserError, UnresolvedAnnotationError) as error:
+            problems.append(_schema_problem(cls, sources, error))
     if problems:
         raise usage_error(problems)
     name = chain_name or entrypoint_cls.meta_data.chain_name or entrypoint_cls.display_name
@@ -184,6 +191,20 @@ def check_chain(chainlets: Iterable[Chainlet], sources: Sources) -> Iterator[Dia
             )
 
 
+def _schema_problem(cls: Chainlet, sources: Sources, error: Exception) -> Diagnostic:
+    """A model that pydantic has no JSON schema for: incomplete, or with a part that is no data."""
+    reason = error.message if isinstance(error, PydanticUserError) else str(error)
+    return Diagnostic(
+        code=Code.UNSUPPORTED_TYPE,
+        kind=ErrorKind.IO_TYPE_ERROR,
+        location=sources.of_method(cls, endpoint_function(cls)),
+        chainlet=cls.__name__,
+        method=method_name(cls),
+        message=f"a type in the signature of `{cls.__name__}.{method_name(cls)}` has no JSON schema: {reason}",
+        help="use fields that can be written as JSON, and define all classes that they name",
+    )
+
+
 def _chain_problem(cls: Chainlet, sources: Sources, code: Code, message: str, remedy: str) -> Diagnostic:
     return Diagnostic(
         code=code,
@@ -259,7 +280,6 @@ def _dependency_specs(cls: Chainlet) -> Iterator[DependencySpec]:
 
 
 __all__ = [
-    "LocalSources",
     "chainlets_of",
     "check_chain",
     "describe_chain",

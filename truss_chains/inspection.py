@@ -176,8 +176,12 @@ def is_websocket_type(annotation: object) -> bool:
     return annotation is WebSocketProtocol
 
 
-def has_websocket(cls: type) -> bool:
+def has_websocket(cls: type, *, skip_unresolved: bool = False) -> bool:
     """Whether the endpoint takes a websocket.
+
+    Args:
+        cls: a Chainlet class.
+        skip_unresolved: take an annotation that can't be resolved for something else.
 
     Raises:
         UnresolvedAnnotationError: a text annotation names something that does not exist.
@@ -186,8 +190,16 @@ def has_websocket(cls: type) -> bool:
     if function is None or chainlet_kind(cls) is ChainletKind.ENGINE_BUILDER:
         return False
     owner = defining_class(cls, method_name(cls))
-    annotations = [p.annotation for p in parameters_of(function)[1:] if p.annotation is not MISSING]
-    return any(is_websocket_type(resolve(annotation, function, owner)) for annotation in annotations)
+    for parameter in parameters_of(function)[1:]:
+        try:
+            if parameter.annotation is not MISSING and is_websocket_type(
+                resolve(parameter.annotation, function, owner)
+            ):
+                return True
+        except UnresolvedAnnotationError:
+            if not skip_unresolved:
+                raise
+    return False
 
 
 def stream_parts(annotation: object) -> tuple[bool, Any]:

@@ -78,7 +78,7 @@ def check_transport(subject: Subject) -> Iterator[Diagnostic]:
     transport = getattr(options, "transport", None)
     if transport is None:
         return
-    wants_websocket = has_websocket(subject.cls)
+    wants_websocket = has_websocket(subject.cls, skip_unresolved=subject.is_final)
     if wants_websocket == (transport.kind == "websocket"):
         return
     endpoint = "a websocket" if wants_websocket else "an HTTP"

@@ -10,6 +10,7 @@ from truss_chains.chainlet import chainlet_kind
 from truss_chains.inspection import (
     MISSING,
     Method,
+    UnresolvedAnnotationError,
     class_attribute,
     is_async,
     is_generator,
@@ -18,7 +19,7 @@ from truss_chains.inspection import (
     stream_parts,
 )
 from truss_chains.validation.subject import Subject, form_text, signature_text
-from truss_chains.validation.types import SUPPORTED, refusal
+from truss_chains.validation.types import SUPPORTED, Refusal, refusal
 
 _IO: Final = ErrorKind.IO_TYPE_ERROR
 _STREAM_REMEDY: Final = "write `async def run_remote(self, ...) -> AsyncIterator[str]:` and `yield` the items"
@@ -135,7 +136,7 @@ class _EndpointRules:
             yield from self._check_form(form, f"parameter `{name}`", self._at(name))
 
     def _check_form(self, form: Any, what: str, at: Location) -> Iterator[Diagnostic]:
-        refused = refusal(form)
+        refused = self._refusal(form)
         if refused is not None:
             written = form_text(form)
             yield self._problem(
@@ -146,6 +147,17 @@ class _EndpointRules:
                 if SUPPORTED in refused.remedy
                 else f"{refused.remedy}; supported are {SUPPORTED}",
                 at,
+            )
+
+    def _refusal(self, form: Any) -> Refusal | None:
+        try:
+            return refusal(form)
+        except UnresolvedAnnotationError:
+            if not self._subject.is_final:
+                raise
+            return Refusal(
+                "a part of it names something that is not defined",
+                "define or import the name at the top level of the file",
             )
 
     def _check_return(self) -> Iterator[Diagnostic]:
@@ -194,7 +206,7 @@ class _EndpointRules:
 
     def _check_item(self, item: Any) -> Iterator[Diagnostic]:
         """V-51, extended: any type that can be sent can be streamed."""
-        refused = refusal(item)
+        refused = self._refusal(item)
         if refused is not None:
             yield self._stream_problem(
                 f"an item of the stream of {self._name} has the type `{form_text(item)}`, which can't be "

@@ -130,7 +130,7 @@ class _InitRules:
                 f"the parameters `{other}` and `{parameter.name}` both depend on `{target.__name__}`",
                 "keep one of them",
             )
-        if has_websocket(target):
+        if has_websocket(target, skip_unresolved=self._subject.is_final):
             yield self._problem(
                 Code.BAD_WEBSOCKET,
                 parameter,

@@ -108,6 +108,17 @@ def test_v44_future_annotations_work_for_classes_inside_functions(define):
     assert endpoint_of(found.A).parameters[1].annotation is found.A.Inner
 
 
+def test_v44_a_part_of_a_type_that_does_not_exist(define):
+    found = define(
+        chainlet(
+            "async def run_remote(self, x: Holds) -> int: ...",
+            before="import dataclasses\n@dataclasses.dataclass\nclass Holds:\n    part: 'Gone'\n",
+        )
+    )
+    assert found.only.code == "CH105"
+    assert "`chain.Holds`" in found.only.message and "not defined" in found.only.message
+
+
 def test_v46_the_return_annotation_is_required_and_the_signature_shown(define):
     error = define(chainlet("async def run_remote(self, x: int): ...")).only
     assert (error.code, error.kind) == ("CH106", "IO_TYPE_ERROR")
