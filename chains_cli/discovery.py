@@ -7,6 +7,7 @@ standard input, and with a pipe for the reply that its prints cannot reach.
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from chains_protocol.spec import ChainSpec, DiscoveryReply
 DEFAULT_TIMEOUT_S: Final = 120.0
 _MAX_ROUNDS: Final = 40
 _TAIL_LINES: Final = 20
+_FRAME: Final = re.compile(r'\s*File "(?P<path>[^"]+)", line (?P<line>\d+)')
+_UNFIT_FOR_NAME: Final = re.compile(r"[^0-9a-zA-Z_.-]+|_{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,24 +222,22 @@ def _crashed(end: ChildEnd, request: _Request, timeout_s: float) -> Diagnostic:
     else:
         message = f"`{name}` ended the Python that read it, with status {end.status}"
         remedy = "a file that is imported must not end its process (`os._exit`)"
-    tail = end.tail[-_TAIL_LINES:]
+    frames = _own_frames(end.fault, request.source.parent)
+    detail = [*end.tail[-_TAIL_LINES:], *(["it was here:", *(f"  {f}" for f in frames)] if frames else [])]
     return Diagnostic(
         code=Code.DISCOVERY_CRASHED,
         message=message,
         help=remedy,
-        location=_crash_place(tail, request.source) or Location(path=str(request.source)),
-        detail="\n".join(tail) or None,
+        location=frames[0] if frames else Location(path=str(request.source)),
+        detail="\n".join(detail) or None,
     )
 
 
-def _crash_place(tail: Sequence[str], source: Path) -> Location | None:
-    """Where the file was, from the traceback that Python's fault handler wrote."""
-    for line in tail:
-        path, _, rest = line.strip().removeprefix('File "').partition('", line ')
-        number = rest.split(" ", 1)[0]
-        if rest and number.isdecimal() and Path(path).is_relative_to(source.parent):
-            return Location(path=path, line=int(number))
-    return None
+def _own_frames(fault: str, directory: Path) -> list[Location]:
+    """The user's frames in what Python's fault handler wrote, innermost first."""
+    found = (_FRAME.match(line) for line in fault.splitlines())
+    frames = [Location(path=m["path"], line=int(m["line"])) for m in found if m]
+    return [frame for frame in frames if Path(frame.path).is_relative_to(directory)]
 
 
 def _unusable(interpreter: Interpreter, why: str, severity: Severity) -> Diagnostic:
@@ -261,8 +262,25 @@ def _finish(
     spec = reply.spec
     if first_failure is not None and unprovided_modules(spec, request.placeholders):
         raise DiagnosticsError(first_failure.diagnostics)
-    stood_in = [_stood_in(name, request.source) for name in request.placeholders]
-    return spec.model_copy(update={"notes": (*spec.notes, *notes, *stood_in)})
+    found = [*spec.notes, *notes, *(_stood_in(name, request.source) for name in request.placeholders)]
+    name = fit_chain_name(spec.chain_name)
+    if name != spec.chain_name:
+        found.append(_renamed(spec.chain_name, name))
+    return spec.model_copy(update={"chain_name": name, "notes": tuple(found)})
+
+
+def fit_chain_name(name: str) -> str:
+    """The name as remotes take it: letters, digits, `_`, `.` and `-`; anything else is one `_` (G-01)."""
+    return _UNFIT_FOR_NAME.sub("_", name.strip())[:128] or "chain"
+
+
+def _renamed(wanted: str, name: str) -> Diagnostic:
+    return Diagnostic(
+        code=Code.INVALID_NAME,
+        severity=Severity.NOTE,
+        message=f"the chain `{wanted}` is called `{name}` on remotes and in URLs",
+        help="name it with letters, digits, `_`, `.` and `-` only",
+    )
 
 
 def _stood_in(name: str, source: Path) -> Diagnostic:
@@ -275,4 +293,4 @@ def _stood_in(name: str, source: Path) -> Diagnostic:
     )
 
 
-__all__ = ["DEFAULT_TIMEOUT_S", "MockOption", "check_source", "discover"]
+__all__ = ["DEFAULT_TIMEOUT_S", "MockOption", "check_source", "discover", "fit_chain_name"]

@@ -1,7 +1,8 @@
 """The child of discovery: reads one user file in the user's interpreter and replies with data.
 
-Run by path: `PYTHON discovery_child.py FD REQUEST`. It replies with one JSON object on file
-descriptor FD and then ends the process at once, whatever threads the file left running:
+Run by path: `PYTHON discovery_child.py REPLY_FD FAULT_FD REQUEST`. It replies with one JSON object
+on file descriptor REPLY_FD and then ends the process at once, whatever threads the file left
+running. Python's fault handler writes to FAULT_FD at a crash, and shortly before the deadline.
 
     {"unusable": TEXT}                        this interpreter cannot read a chain
     {"missing": {MODULE: Diagnostic}, ...}    read again with placeholders for these, if they are provided
@@ -13,6 +14,7 @@ The first part must run on any Python 3, so that an old one can say so.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.machinery
 import json
 import os
@@ -55,9 +57,12 @@ def _why_unusable() -> str | None:
 
 def main() -> None:
     """Read the file that the request names and reply."""
-    reply_fd = int(sys.argv[1])
-    os.set_inheritable(reply_fd, False)
-    request = json.loads(sys.argv[2])
+    reply_fd, fault_fd = int(sys.argv[1]), int(sys.argv[2])
+    for fd in (reply_fd, fault_fd):
+        os.set_inheritable(fd, False)
+    request = json.loads(sys.argv[3])
+    faulthandler.enable(fault_fd)
+    faulthandler.dump_traceback_later(request["hang_dump_s"], file=fault_fd)
     del sys.path[0]
     why = _why_unusable()
     if why is None:
@@ -80,6 +85,7 @@ def _read(request: dict[str, object]) -> dict[str, object]:
 
 
 def _reply(fd: int, answer: dict[str, object]) -> None:
+    faulthandler.cancel_dump_traceback_later()
     data = json.dumps(answer).encode()
     while data:
         data = data[os.write(fd, data) :]

@@ -13,6 +13,7 @@ from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location
 from chains_protocol.spec import (
     AssetsSpec,
     AutoscalingSpec,
+    ChainletKind,
     ChainletSpec,
     ChainSpec,
     ComputeSpec,
@@ -65,7 +66,9 @@ def _target(spec: ChainSpec, name: str) -> DiscoveredChainlet:
 
 def _mocked(found: DiscoveredChainlet, mock: Mapping[str, Any], workspace: Path) -> DiscoveredChainlet:
     real = found.spec
+    is_served = real.kind in (ChainletKind.CHAINLET, ChainletKind.MODEL)
     bare: dict[str, Any] = {
+        "kind": real.kind if is_served else ChainletKind.CHAINLET,
         "dependencies": (),
         "takes_context": False,
         "compute": ComputeSpec(),

@@ -1,4 +1,4 @@
-"""Runs the discovery child: its reply on one pipe, what user code prints on another, one deadline.
+"""Runs the discovery child: its reply and its faults on pipes of their own, one deadline.
 
 The child is a session of its own and is killed with everything it started as soon as its
 reply is complete, it ended, or the deadline passed.
@@ -10,23 +10,28 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-_CHUNK = 65536
-_POLL_S = 0.05
-_TAIL_KEPT = 200
+_CHUNK: Final = 65536
+_POLL_S: Final = 0.05
+_TAIL_KEPT: Final = 200
+
+_Sink = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
     """How a child ended: its reply (empty if none), its last lines, and how it died.
 
-    `signal` names the signal that killed it, None if it exited; `status` is its exit status.
+    `fault` is the stack that Python's fault handler wrote at a crash or shortly before the
+    deadline. `signal` names the signal that killed it, None if it exited; `status` is its exit status.
     """
 
     reply: bytes
     tail: tuple[str, ...]
+    fault: str
     status: int
     signal: str | None = None
     timed_out: bool = False
@@ -65,54 +70,78 @@ def run_child(
     report_output: Callable[[str], None],
     timeout_s: float,
 ) -> ChildEnd:
-    """Run `command FD REQUEST`; the child writes its reply to file descriptor FD and closes it.
+    """Run `command REPLY_FD FAULT_FD REQUEST`; the child writes its reply to REPLY_FD and ends.
 
     Raises:
         OSError: the interpreter cannot be started.
     """
-    reply_read, reply_write = os.pipe()
-    output_read, output_write = os.pipe()
-    child_environ = {**environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
-    try:
+    lines = _Lines(report_output)
+    reply, fault = bytearray(), bytearray()
+    with contextlib.ExitStack() as open_pipes:
+        pipes = [_Pipe.open(open_pipes) for _ in range(3)]
+        reply_pipe, fault_pipe, output_pipe = pipes
         process = subprocess.Popen(
-            [*command, str(reply_write), request],
+            [*command, str(reply_pipe.write), str(fault_pipe.write), request],
             stdin=subprocess.DEVNULL,
-            stdout=output_write,
-            stderr=output_write,
-            pass_fds=(reply_write,),
-            env=child_environ,
+            stdout=output_pipe.write,
+            stderr=output_pipe.write,
+            pass_fds=(reply_pipe.write, fault_pipe.write),
+            env={**environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
-    except BaseException:
-        for fd in (reply_read, reply_write, output_read, output_write):
-            os.close(fd)
-        raise
-    os.close(reply_write)
-    os.close(output_write)
-    lines = _Lines(report_output)
-    try:
-        reply, timed_out = _collect(process, reply_read, output_read, lines, time.monotonic() + timeout_s)
-    finally:
-        _end(process)
-        os.close(reply_read)
-        os.close(output_read)
+        for pipe in pipes:
+            pipe.close_write()
+        sinks = (
+            (reply_pipe.read, reply.extend),
+            (fault_pipe.read, fault.extend),
+            (output_pipe.read, lines.feed),
+        )
+        try:
+            timed_out = _collect(process, sinks, time.monotonic() + timeout_s)
+        finally:
+            _end(process)
     lines.end()
     code = process.returncode
-    name = signal.Signals(-code).name if code < 0 and not timed_out else None
-    return ChildEnd(reply, tuple(lines.tail), code, name, timed_out)
+    return ChildEnd(
+        reply=bytes(reply),
+        tail=tuple(lines.tail),
+        fault=fault.decode("utf-8", "replace"),
+        status=code,
+        signal=signal.Signals(-code).name if code < 0 and not timed_out else None,
+        timed_out=timed_out,
+    )
 
 
-def _collect(
-    process: subprocess.Popen[bytes], reply_fd: int, output_fd: int, lines: _Lines, deadline: float
-) -> tuple[bytes, bool]:
-    """Read both pipes until the child has ended; True if the deadline came first.
+@dataclass(slots=True)
+class _Pipe:
+    """Both ends of a pipe; `write` is -1 once it is closed here."""
+
+    read: int
+    write: int
+
+    @classmethod
+    def open(cls, owner: contextlib.ExitStack) -> "_Pipe":
+        """A pipe whose ends `owner` closes, unless that was done before."""
+        pipe = cls(*os.pipe())
+        owner.callback(os.close, pipe.read)
+        owner.callback(pipe.close_write)
+        return pipe
+
+    def close_write(self) -> None:
+        """Leave the writing end to the child alone."""
+        if self.write >= 0:
+            os.close(self.write)
+            self.write = -1
+
+
+def _collect(process: subprocess.Popen[bytes], sinks: Iterable[tuple[int, _Sink]], deadline: float) -> bool:
+    """Read all pipes until the child has ended; True if the deadline came first.
 
     The end is the child's exit and not the pipes' end of file: a process that user code
     started may keep them open.
     """
-    reply = bytearray()
     with selectors.DefaultSelector() as selector:
-        for fd, sink in ((reply_fd, reply.extend), (output_fd, lines.feed)):
+        for fd, sink in sinks:
             os.set_blocking(fd, False)
             selector.register(fd, selectors.EVENT_READ, sink)
         while selector.get_map():
@@ -125,12 +154,12 @@ def _collect(
                 else:
                     selector.unregister(key.fd)
             if has_ended and not ready:
-                return bytes(reply), False
+                return False
             if time.monotonic() > deadline:
-                return bytes(reply), not has_ended
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(deadline - time.monotonic(), 0))
-    return bytes(reply), process.poll() is None
+                return not has_ended
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(max(deadline - time.monotonic(), 0))
+    return process.poll() is None
 
 
 def _read(fd: int) -> bytes:

@@ -5,7 +5,6 @@ and the SDK, nothing else of the tool.
 """
 
 import ast
-import faulthandler
 import importlib.util
 import sys
 import traceback
@@ -16,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from chains_cli import discovery_mocks
-from chains_cli.discovery_find import find_entrypoint
+from chains_cli.discovery_find import ChainletClass, find_entrypoint
 from chains_cli.placeholders import PlaceholderFinder, PlaceholderUsedError, is_user_file
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity, sort_diagnostics
 from chains_protocol.spec import ChainSpec, DiscoveryReply, PythonSpec
@@ -36,13 +35,11 @@ class _Failure:
 def read_file(request: Mapping[str, Any]) -> dict[str, object]:
     """The answer to `request` (see `discovery_child`)."""
     source = Path(request["source"])
-    _watch_for_crashes(request["hang_dump_s"])
     sys.argv = [str(source)]
     sys.path.insert(0, str(source.parent))
     if request["placeholders"]:
         sys.meta_path.append(PlaceholderFinder(request["placeholders"], source.parent))
     outcome = _read(source, request)
-    faulthandler.cancel_dump_traceback_later()
     if isinstance(outcome, ChainSpec):
         return {"reply": DiscoveryReply(spec=outcome).model_dump(mode="json")}
     reply = DiscoveryReply(diagnostics=sort_diagnostics(outcome.diagnostics))
@@ -50,12 +47,6 @@ def read_file(request: Mapping[str, Any]) -> dict[str, object]:
         "reply": reply.model_dump(mode="json"),
         "missing": {name: d.model_dump(mode="json") for name, d in outcome.missing.items()},
     }
-
-
-def _watch_for_crashes(hang_dump_s: float) -> None:
-    """A crash or a hang tells the line it happened at, as part of the last output."""
-    faulthandler.enable()
-    faulthandler.dump_traceback_later(hang_dump_s)
 
 
 def _read(source: Path, request: Mapping[str, Any]) -> "ChainSpec | _Failure":
@@ -67,7 +58,7 @@ def _read(source: Path, request: Mapping[str, Any]) -> "ChainSpec | _Failure":
         entrypoint = find_entrypoint(module, request["entrypoint"], source)
         spec = describe_chain(
             entrypoint,
-            workspace=Path(declaration_of(entrypoint).path).parent,
+            workspace=_import_root(entrypoint),
             chain_name=request["chain_name"],
             source=source,
             python=PythonSpec(
@@ -101,6 +92,23 @@ def _load(source: Path) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _import_root(entrypoint: ChainletClass) -> Path:
+    """The directory from which the entrypoint's module was imported under its name (I-11).
+
+    For a module at the top that is the directory of its file. One inside a package keeps its
+    dotted name, so that its own absolute and relative imports mean the same in a replica.
+    """
+    path = Path(declaration_of(entrypoint).path)
+    parts = entrypoint.__module__.split(".")
+    directories = parts if path.name == "__init__.py" else parts[:-1]
+    root = path.parent
+    for part in reversed(directories):
+        if root.name != part:
+            return path.parent
+        root = root.parent
+    return root
 
 
 def _collected_errors() -> tuple[Diagnostic, ...]:

@@ -1,0 +1,5 @@
+import truss_chains as chains
+
+
+def broken(:
+    pass

@@ -1,0 +1,1 @@
+from parent.inner import Inner

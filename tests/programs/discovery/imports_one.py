@@ -1,0 +1,1 @@
+from only_one import Alone as TheOne

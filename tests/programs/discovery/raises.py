@@ -1,0 +1,6 @@
+def explode() -> None:
+    raise RuntimeError("no such thing")
+
+
+print("before")
+explode()

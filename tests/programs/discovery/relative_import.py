@@ -1,0 +1,1 @@
+from .two_hops import Greet
