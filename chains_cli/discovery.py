@@ -208,6 +208,9 @@ def _answer(end: ChildEnd, request: _Request, timeout_s: float) -> _Answer:
                 data.get("unusable"),
                 tuple(data.get("missing", ())),
             )
+    if not end.fault:
+        tail = "; ".join(line.strip() for line in end.tail[-_TAIL_LINES:] if line.strip())
+        return _Answer(DiscoveryReply(), unusable=f"it does not start ({tail or f'status {end.status}'})")
     raise DiagnosticsError([_crashed(end, request, timeout_s)])
 
 

@@ -2,7 +2,8 @@
 
 Run by path: `PYTHON discovery_child.py REPLY_FD FAULT_FD REQUEST`. It replies with one JSON object
 on file descriptor REPLY_FD and then ends the process at once, whatever threads the file left
-running. Python's fault handler writes to FAULT_FD at a crash, and shortly before the deadline.
+running. FAULT_FD first gets a line that says that this is a Python at all; the fault handler
+writes there at a crash, and shortly before the deadline.
 
     {"unusable": TEXT}                        this interpreter cannot read a chain
     {"missing": {MODULE: Diagnostic}, ...}    read again with placeholders for these, if they are provided
@@ -60,6 +61,7 @@ def main() -> None:
     reply_fd, fault_fd = int(sys.argv[1]), int(sys.argv[2])
     for fd in (reply_fd, fault_fd):
         os.set_inheritable(fd, False)
+    os.write(fault_fd, b"started\n")
     request = json.loads(sys.argv[3])
     faulthandler.enable(fault_fd)
     faulthandler.dump_traceback_later(request["hang_dump_s"], file=fault_fd)

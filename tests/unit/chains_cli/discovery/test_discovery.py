@@ -1,7 +1,6 @@
 """Reading user files in a child interpreter (chapter 4: I-rules; CH150 to CH161)."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 from chains_cli.discovery import MockOption, discover, fit_chain_name
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.spec import ChainSpec
+from tests.conftest import find_interpreter
 
 PROGRAMS = Path(__file__).parents[3] / "programs" / "discovery"
 ENVIRON = {"PATH": os.environ["PATH"]}
@@ -406,7 +406,16 @@ def test_libraries_of_the_tool_are_not_visible_to_the_users_file(
 
 def test_an_interpreter_that_is_too_old_says_so(tmp_path: Path) -> None:
     """The child's first part has to run on any Python 3."""
-    found = next(filter(None, map(shutil.which, ("python3.8", "python3.9", "python3.10"))), None)
+    found = next(filter(None, map(find_interpreter, ("3.8", "3.9", "3.10"))), None)
     if found is None:
         pytest.skip("no Python older than 3.11 on this machine")
     assert "3.11 or newer" in only(refused("only_one.py", python=found)).message
+
+
+def test_an_interpreter_that_does_not_start_says_so(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho no such version >&2\nexit 127\n")
+    python.chmod(0o755)
+    diagnostic = only(refused("only_one.py", python=str(python)))
+    assert diagnostic.code is Code.INTERPRETER_UNUSABLE
+    assert "no such version" in diagnostic.message
