@@ -16,7 +16,7 @@ from chains_cli.operations.progress import wait_until_settled
 from chains_cli.operations.source import SourceOptions
 from chains_cli.planning.events import PlanEvent, UploadProgress
 from chains_cli.planning.executor import execute
-from chains_cli.planning.plan import KeepChainlet, Plan, Promote, StartChainlet, StopChainlet, UploadBlobs
+from chains_cli.planning.plan import KeepChainlet, Plan, StartChainlet, StopChainlet, UploadBlobs
 from chains_cli.planning.planner import DeployWish, make_plan, plan_request
 from chains_cli.remotes.remote import DEVELOPMENT, Remote
 from chains_cli.settings import Settings
@@ -136,9 +136,9 @@ def push_prepared(
     result = PushResult(
         packages.chain_name, plan=plan, dry_run=options.dry_run, input_schema=prepared.input_schema
     )
-    if options.dry_run or (options.if_changed and plan.unchanged):
+    if options.dry_run or (options.if_changed and _runs_already(plan)):
         return _not_executed(result, plan, options, remote)
-    outcome = execute(plan, packages, remote, lambda event: _on_plan_event(event, report))
+    outcome = execute(plan, packages, remote, _PlanTeller(report))
     if outcome.deployment is None:
         raise RuntimeError("the plan of a push ended without a deployment")
     uploads = [step for step in plan.steps if isinstance(step, UploadBlobs)]
@@ -146,7 +146,7 @@ def push_prepared(
         result,
         sent_files=sum(len(step.digests) for step in uploads),
         sent_bytes=sum(step.size_bytes for step in uploads),
-        unchanged=plan.unchanged and not any(isinstance(step, Promote) for step in plan.steps),
+        unchanged=plan.unchanged,
         waited=options.wait,
     )
     deployment = outcome.deployment
@@ -159,10 +159,16 @@ def _not_executed(result: PushResult, plan: Plan, options: PushOptions, remote: 
     errors = tuple(d for d in plan.diagnostics if d.severity is Severity.ERROR)
     if errors:
         raise DiagnosticsError(errors)
-    deployment = plan.current if plan.unchanged else None
-    if options.if_changed and deployment is None and plan.unchanged and plan.current_deployment:
+    deployment = plan.current
+    if options.if_changed and deployment is None and plan.current_deployment and _runs_already(plan):
         deployment = remote.deployment(plan.chain_name, plan.current_deployment)
-    return replace(result, deployment=deployment, unchanged=plan.unchanged)
+    return replace(result, deployment=deployment, unchanged=_runs_already(plan))
+
+
+def _runs_already(plan: Plan) -> bool:
+    """Whether every Chainlet runs as it is; an environment may still have to point there."""
+    moves = (UploadBlobs, StartChainlet, StopChainlet)
+    return plan.current_deployment is not None and not any(isinstance(step, moves) for step in plan.steps)
 
 
 def _settled(result: PushResult, deployment: DeploymentInfo) -> PushResult:
@@ -213,10 +219,19 @@ def _failure(deployment: DeploymentInfo) -> tuple[Diagnostic, ...]:
     )
 
 
-def _on_plan_event(event: PlanEvent, report: Report) -> None:
+@dataclass(slots=True)
+class _PlanTeller:
     """The executor's events in the tool's own words; the plan's lines were told before."""
-    if isinstance(event, UploadProgress) and event.total_bytes:
-        report(events.Upload(event.done_bytes, event.total_bytes, event.files))
+
+    report: Report
+    last: events.Upload | None = None
+
+    def __call__(self, event: PlanEvent) -> None:
+        if isinstance(event, UploadProgress) and event.total_bytes:
+            upload = events.Upload(event.done_bytes, event.total_bytes, event.files)
+            if upload != self.last:
+                self.last = upload
+                self.report(upload)
 
 
 def _report_plan(plan: Plan, prepared: Prepared, report: Report, *, detail: bool) -> None:
