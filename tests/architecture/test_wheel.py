@@ -55,7 +55,9 @@ def test_an_installed_wheel_scaffolds_and_checks_a_chain(wheel: Path, tmp_path: 
     target = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(target)
-    start = f"import sys; sys.path.insert(0, {str(target)!r}); from chains_cli.main import main; sys.exit(main())"
+    start = (
+        f"import sys; sys.path.insert(0, {str(target)!r}); from chains_cli.main import main; sys.exit(main())"
+    )
     # -S keeps the development checkout's .pth file out; the third-party packages come from their directory
     site_packages = next(p for p in sys.path if p.endswith("site-packages"))
 

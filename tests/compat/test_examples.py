@@ -55,9 +55,15 @@ def test_glue_and_model_finds_the_closest_text(options: tuple[str, ...]) -> None
 
 @pytest.mark.parametrize("options", [(), ("--strict",)])
 def test_transcription_reads_morse_through_noise(options: tuple[str, ...]) -> None:
-    printed = run_local("transcription", "chain.py", {"message": "chains carry sound", "noise": 0.2}, *options)
+    printed = run_local(
+        "transcription", "chain.py", {"message": "chains carry sound", "noise": 0.2}, *options
+    )
 
-    assert json.loads(printed) == {"text": "CHAINS CARRY SOUND", "pieces": 3, "seconds": pytest.approx(11, abs=3)}
+    assert json.loads(printed) == {
+        "text": "CHAINS CARRY SOUND",
+        "pieces": 3,
+        "seconds": pytest.approx(11, abs=3),
+    }
 
 
 @pytest.mark.parametrize("options", [(), ("--strict",)])

@@ -37,7 +37,7 @@ def test_poems_prints_what_the_page_says(minor: str, python_of: Callable[[str], 
 def test_poems_with_a_protocol_prints_the_same(minor: str, python_of: Callable[[str], str]) -> None:
     printed = _run(python_of(minor), EXAMPLES / "poems" / "poems_typed.py")
 
-    assert printed.startswith("[\"Here's a poem about bird\", ")
+    assert printed.startswith('["Here\'s a poem about bird", ')
 
 
 def test_mypy_strict_accepts_the_protocol_variant() -> None:
