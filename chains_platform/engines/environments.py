@@ -201,7 +201,7 @@ def blamed(requirements: Iterable[str], output: str) -> tuple[str, ...]:
         line
         for line in lines
         if (name := normalised_name(line))
-        and re.search(rf"(?<![a-z0-9-]){re.escape(name)}(?![a-z0-9])", said)
+        and re.search(rf"(?<![a-z0-9-]){re.escape(name)}(?!-?[a-z0-9])", said)
     )
     return found or lines
 

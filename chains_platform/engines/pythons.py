@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _LOOK_TIMEOUT_S: Final = 60.0
+_OLDEST_MINOR: Final = 11
 
 Run = Callable[[Sequence[str]], str]
 """Runs uv with these arguments and returns its standard output; "" if it failed."""
@@ -44,34 +45,33 @@ class Pythons:
         return self._found[version]
 
     def _look(self, version: str) -> Interpreter:
-        executable = self.run(["python", "find", "--no-project", "--system", version]).strip()
+        executable = self.run([*_FIND, version]).strip()
         if executable:
             return Interpreter(executable, version)
-        return nearest(version, [self.own, *parse_list(self.run(_LIST))])
+        instead = nearest(version, [self.own.version, *parse_list(self.run(_LIST))])
+        executable = self.run([*_FIND, instead]).strip() if instead != self.own.version else ""
+        return Interpreter(executable, instead) if executable else self.own
 
 
+_FIND: Final = ("python", "find", "--no-project", "--system")
 _LIST: Final = ("python", "list", "--only-installed", "--output-format", "json")
 
 
-def parse_list(text: str) -> list[Interpreter]:
-    """What `uv python list --output-format json` found: CPython only, oldest format tolerated."""
+def parse_list(text: str) -> list[str]:
+    """The minor versions of CPython in what `uv python list --output-format json` prints."""
     try:
         entries = json.loads(text or "[]")
     except ValueError:
         return []
-    found = []
-    for entry in entries:
-        parts = entry.get("version_parts") or {}
-        if entry.get("implementation") == "cpython" and entry.get("path") and "minor" in parts:
-            found.append(Interpreter(entry["path"], f"{parts['major']}.{parts['minor']}"))
-    return found
+    parts = [e.get("version_parts") or {} for e in entries if e.get("implementation") == "cpython"]
+    return [f"{p['major']}.{p['minor']}" for p in parts if "major" in p and "minor" in p]
 
 
-def nearest(version: str, candidates: Sequence[Interpreter]) -> Interpreter:
-    """The candidate whose minor version is nearest, the newer of two; at least Python 3.11."""
+def nearest(version: str, candidates: Sequence[str]) -> str:
+    """The candidate nearest to a version, the newer of two; at least 3.11 if there is one."""
     wanted = _minor(version)
-    usable = [c for c in candidates if c.version.startswith("3.") and _minor(c.version) >= 11]
-    return min(usable or candidates, key=lambda c: (abs(_minor(c.version) - wanted), -_minor(c.version)))
+    usable = [c for c in candidates if c.startswith("3.") and _minor(c) >= _OLDEST_MINOR]
+    return min(usable or candidates, key=lambda c: (abs(_minor(c) - wanted), -_minor(c)))
 
 
 def own_interpreter() -> Interpreter:

@@ -1,0 +1,195 @@
+"""Names and contents of environments, interpreters, indexes: all that needs no process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from chains_platform.engines.environments import (
+    RUNTIME_REQUIREMENTS,
+    Environments,
+    blamed,
+    install_lines,
+    normalised_name,
+)
+from chains_platform.engines.indexes import default_pip_files, installer_environment
+from chains_platform.engines.pythons import Interpreter, Pythons, nearest, parse_list
+from chains_platform.engines.runtime_tree import ensure_runtime_tree, find_sources
+from chains_protocol.manifest import EnvironmentSpec
+
+OWN = Interpreter("/own/python", "3.12")
+
+
+def environment(*requirements: str, python: str = "3.12") -> EnvironmentSpec:
+    return EnvironmentSpec(python_version=python, requirements=requirements)
+
+
+class FakeUv:
+    """Answers `uv python find` and `list`."""
+
+    def __init__(self, *installed: str) -> None:
+        self.installed = installed
+        self.asked: list[tuple[str, ...]] = []
+
+    def __call__(self, arguments: Sequence[str]) -> str:
+        self.asked.append(tuple(arguments))
+        if arguments[1] == "find":
+            return f"/usr/bin/python{arguments[-1]}\n" if arguments[-1] in self.installed else ""
+        minors = ",".join(
+            f'{{"implementation": "cpython", "version_parts": {{"major": 3, "minor": {v[2:]}}}}}'
+            for v in self.installed
+        )
+        return f"[{minors}]"
+
+
+def environments(root: Path, uv: FakeUv) -> Environments:
+    return Environments(root, "/no/uv", Pythons(uv, OWN), {})
+
+
+# what is installed
+
+
+def test_the_runtimes_requirements_are_added_and_truss_is_dropped() -> None:
+    lines = install_lines(environment("numpy==2.0", "truss==0.9", "Truss", " truss[x] >= 1", "trussed"))
+    assert set(lines) == {"numpy==2.0", "trussed", *RUNTIME_REQUIREMENTS}
+    assert list(lines) == sorted(lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("Foo_Bar.baz>=1", "foo-bar-baz"),
+        ("foo[x]@ https://e/x.whl", "foo"),
+        ("--extra-index-url x", ""),
+        ("./local", ""),
+    ],
+)
+def test_names_are_normalised(line: str, name: str) -> None:
+    assert normalised_name(line) == name
+
+
+def test_one_environment_for_one_content(tmp_path: Path) -> None:
+    known = environments(tmp_path, FakeUv())
+    one = known.directory(environment("a", "b"), OWN)
+    assert known.directory(environment("b", "a"), OWN) == one
+    assert known.directory(environment("a", "b", "truss"), OWN) == one
+    assert known.directory(environment("a"), OWN) != one
+    assert known.directory(environment("a", "b"), Interpreter("/x", "3.11")) != one
+
+
+def test_only_a_complete_environment_is_ready_and_looking_asks_no_uv(tmp_path: Path) -> None:
+    uv = FakeUv()
+    known = environments(tmp_path, uv)
+    directory = known.directory(environment("a"), OWN)
+    assert known.ready(environment("a")) is None
+    directory.mkdir()
+    assert known.ready(environment("a")) is None
+    (directory / ".complete").touch()
+    assert known.ready(environment("a")) == directory / "bin" / "python"
+    assert uv.asked == []
+
+
+def test_the_lines_whose_project_the_output_names_are_blamed() -> None:
+    lines = ("Foo_Bar==9", "foo==1", "numpy")
+    assert blamed(lines, "Because there is no version of foo-bar==9 and ...") == ("Foo_Bar==9",)
+    assert blamed(lines, "something else") == lines
+
+
+# interpreters
+
+
+def test_our_own_interpreter_needs_no_look_up() -> None:
+    uv = FakeUv("3.12")
+    assert Pythons(uv, OWN).find("3.12") == OWN
+    assert uv.asked == []
+
+
+def test_another_version_is_looked_up_once() -> None:
+    uv = FakeUv("3.11")
+    pythons = Pythons(uv, OWN)
+    assert [pythons.find("3.11"), pythons.find("3.11")] == [Interpreter("/usr/bin/python3.11", "3.11")] * 2
+    assert len(uv.asked) == 1
+
+
+def test_a_version_that_is_not_there_becomes_the_nearest() -> None:
+    assert Pythons(FakeUv("3.11"), OWN).find("3.14") == OWN
+    assert Pythons(FakeUv("3.11", "3.13"), OWN).find("3.14") == Interpreter("/usr/bin/python3.13", "3.13")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"), [("3.9", "3.11"), ("3.10", "3.11"), ("3.12", "3.13"), ("3.14", "3.13")]
+)
+def test_nearest_prefers_the_newer_and_what_the_runtime_supports(wanted: str, found: str) -> None:
+    assert nearest(wanted, ["3.8", "3.11", "3.13"]) == found
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", '[{"implementation": "pypy"}]', '[{"version": "x"}]'])
+def test_a_list_that_can_not_be_read_is_empty(text: str) -> None:
+    assert parse_list(text) == []
+
+
+# indexes
+
+
+def test_pips_settings_become_uvs(tmp_path: Path) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text(
+        "[global]\nindex-url = https://a/simple\nfind-links = /w\n"
+        "[install]\nextra-index-url =\n  https://b\n  https://c\n"
+    )
+    found = installer_environment({}, (conf,))
+    assert found["UV_DEFAULT_INDEX"] == "https://a/simple"
+    assert found["UV_INDEX"] == "https://b https://c"
+    assert found["UV_FIND_LINKS"] == "/w"
+    assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert found["UV_PYTHON_DOWNLOADS"] == "never"
+
+
+def test_variables_win_over_files_and_uvs_own_over_pips(tmp_path: Path) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text("[global]\nindex-url = https://file\n")
+    found = installer_environment(
+        {"PIP_INDEX_URL": "https://pip", "PIP_EXTRA_INDEX_URL": "https://e", "UV_INDEX": "https://uv"},
+        (conf,),
+    )
+    assert found["UV_DEFAULT_INDEX"] == "https://pip"
+    assert found["UV_INDEX"] == "https://uv"
+    assert "UV_INDEX_STRATEGY" not in found
+
+
+def test_a_damaged_pip_file_is_no_setting(tmp_path: Path) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text("not = ini [\n")
+    assert "UV_DEFAULT_INDEX" not in installer_environment({}, (conf,))
+
+
+def test_pips_files_are_those_pip_reads() -> None:
+    assert default_pip_files({"PIP_CONFIG_FILE": "/x"}) == (Path("/x"),)
+    assert Path("/h/.config/pip/pip.conf") in default_pip_files({"HOME": "/h"})
+
+
+# the runtime tree
+
+
+def test_the_runtime_tree_is_made_once_and_named_by_its_content(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "__init__.py").write_text("VALUE = 1\n")
+    (source / "__pycache__").mkdir()
+    (source / "__pycache__" / "x.pyc").write_bytes(b"")
+    root = tmp_path / "runtime"
+    root.mkdir()
+    first = ensure_runtime_tree(root, {"pkg": source})
+    assert (first / "pkg" / "__init__.py").read_text() == "VALUE = 1\n"
+    assert not (first / "pkg" / "__pycache__" / "x.pyc").exists()
+    assert ensure_runtime_tree(root, {"pkg": source}) == first
+    (source / "__init__.py").write_text("VALUE = 2\n")
+    second = ensure_runtime_tree(root, {"pkg": source})
+    assert second != first
+    assert sorted(p.name for p in root.iterdir()) == sorted([first.name, second.name])
+
+
+def test_the_real_packages_are_found_without_importing_them() -> None:
+    assert set(find_sources()) == {"truss_chains", "chains_protocol", "chains_analysis", "chains_runtime"}
+    with pytest.raises(ModuleNotFoundError):
+        find_sources(["no_such_package_here"])
