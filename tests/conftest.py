@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def find_interpreter(minor: str) -> str | None:
-    """An executable of Python `minor` ("3.12") on this machine, asked for its version; None if there is none."""
+    """An executable of Python `minor` ("3.12") on this machine; None if there is none."""
     roots = [Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"]
     candidates = [sys.executable, shutil.which(f"python{minor}")]
     for root in roots:
@@ -28,7 +28,7 @@ def find_interpreter(minor: str) -> str | None:
 
 @pytest.fixture(scope="session")
 def python_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """`python_of("3.12")`: a python of that version that can import the SDK; skips where it isn't installed."""
+    """`python_of("3.12")`: a python of that version that can import the SDK; skips where there is none."""
     made: dict[str, str] = {}
 
     def get(minor: str) -> str:

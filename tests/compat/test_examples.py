@@ -49,7 +49,7 @@ def test_glue_and_model_finds_the_closest_text(options: tuple[str, ...]) -> None
     )
 
     matches = json.loads(printed)
-    assert [match["text"] for match in matches][0] == texts[1]
+    assert matches[0]["text"] == texts[1]
     assert len(matches) == 2
 
 
