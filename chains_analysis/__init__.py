@@ -4,11 +4,14 @@ Comes in: files as bytes. Goes out: which files a module can reach (`closure`), 
 means for a Chainlet (`judge`), and which values may live on (`CarryPlan`). Touches nothing.
 """
 
+from chains_analysis.cache import AnalysisCache
 from chains_analysis.closure import Closure, Widening, closure
 from chains_analysis.outcome import CarryPlan, ChainletRef, Reason, StatementPlan, Verdict
 from chains_analysis.tree import SourceTree, module_name
+from chains_analysis.verdict import carry_plan, judge
 
 __all__ = [
+    "AnalysisCache",
     "CarryPlan",
     "ChainletRef",
     "Closure",
@@ -17,6 +20,8 @@ __all__ = [
     "StatementPlan",
     "Verdict",
     "Widening",
+    "carry_plan",
     "closure",
+    "judge",
     "module_name",
 ]

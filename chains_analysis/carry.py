@@ -1,0 +1,188 @@
+"""Which modules and top-level values of the running generation a new one may keep.
+
+A statement is *dirty* if it changed or if anything it refers to, when loaded or when called,
+is dirty. What is not dirty is carried: no code that a carried object can reach changed, so
+its old globals hold exactly what new ones would. Hence also, together:
+
+- all statements that bind the same name, or that one statement binds;
+- a container and the statements that change it at load (`effects.mutators`);
+- a name that functions rebind, and everything that uses it (`effects.users_of_rebound`).
+
+A module is shared if nothing in it is dirty and all that it imports is shared as well. In
+the others import statements are executed again, and a statement that imports such a module
+when it is called is dirty, because the import must find the new one.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from types import MappingProxyType
+
+from chains_analysis.diff import Comparison, imported_modules
+from chains_analysis.effects import statement_keys
+from chains_analysis.inert import Kind
+from chains_analysis.outcome import CarryPlan, StatementPlan
+from chains_analysis.resolution import EDGE, SYMBOL, VIEW, Key
+from chains_analysis.symbols import ModuleFacts, Statement
+from chains_analysis.tree import parents
+
+
+class Carry:
+    """The parts that survive from `comparison.before` to `comparison.after`."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+        self._graph = comparison.after
+        self._known = frozenset(comparison.loaded_before)
+        self._modules = {
+            module: facts
+            for module in comparison.loaded_after
+            if (facts := self._graph.resolver.readable(module)) is not None
+        }
+
+    @cached_property
+    def dirty(self) -> frozenset[Key]:
+        """Nodes of the new tree that can't be kept."""
+        return self._settled[0]
+
+    @cached_property
+    def shared(self) -> frozenset[str]:
+        """Modules that can be used as they are."""
+        return self._settled[1]
+
+    def plan(self) -> CarryPlan:
+        """The plan for a new generation."""
+        remade = {m: facts for m, facts in self._modules.items() if m not in self.shared and m in self._known}
+        plans = {module: tuple(self._statement_plans(facts)) for module, facts in remade.items()}
+        classes = (name for facts in remade.values() for name in self._classes(facts))
+        return CarryPlan(self.shared, MappingProxyType(plans), frozenset(classes))
+
+    @cached_property
+    def _settled(self) -> tuple[frozenset[Key], frozenset[str]]:
+        """Dirt decides what is shared, and what is not shared makes more dirt: until nothing changes."""
+        dirty = self._spread(self._first_dirt())
+        while True:
+            shared = self._shareable(dirty)
+            more = {key for key in self._bound_to_unshared(shared) if key not in dirty}
+            if not more:
+                return frozenset(dirty), shared
+            dirty = self._spread(dirty | more)
+
+    def _first_dirt(self) -> set[Key]:
+        found = {
+            key for key, _ in self._nodes() if self._comparison.is_changed(key) or self._lost_something(key)
+        }
+        for facts, statement, _ in self._comparison.broken_imports():
+            found.update(statement_keys(facts, statement))
+        return found
+
+    def _lost_something(self, key: Key) -> bool:
+        """Whether something that the node referred to is gone."""
+        before = self._comparison.before
+        if before.fingerprint(key) is None:
+            return False
+        gone = (d.key for d in before.deps(key) if self._graph.fingerprint(d.key) is None)
+        return any(before.fingerprint(other) is not None for other in gone)
+
+    def _nodes(self) -> Iterator[tuple[Key, Statement]]:
+        for facts in self._modules.values():
+            for statement in facts.statements:
+                if statement.kind is not Kind.NOTHING:
+                    yield from ((key, statement) for key in statement_keys(facts, statement))
+
+    @cached_property
+    def _dependents(self) -> dict[Key, set[Key]]:
+        found: dict[Key, set[Key]] = {}
+        waiting = [key for key, _ in self._nodes()]
+        seen = set(waiting)
+        while waiting:
+            key = waiting.pop()
+            for dep in self._graph.deps(key):
+                # carried code holds on to classes, so a Chainlet it names counts as a whole
+                other = Key(SYMBOL, *dep.key[1:3]) if dep.key.kind in (EDGE, VIEW) else dep.key
+                found.setdefault(other, set()).add(key)
+                if other not in seen:
+                    seen.add(other)
+                    waiting.append(other)
+        for facts in self._modules.values():
+            for statement in facts.statements:
+                for key in statement_keys(facts, statement):
+                    found.setdefault(key, set()).update(statement_keys(facts, statement))
+        return found
+
+    def _spread(self, start: Iterable[Key]) -> set[Key]:
+        found = set(start)
+        waiting = list(found)
+        while waiting:
+            for key in self._dependents.get(waiting.pop(), ()):
+                if key not in found:
+                    found.add(key)
+                    waiting.append(key)
+        return found
+
+    def _shareable(self, dirty: set[Key]) -> frozenset[str]:
+        spoiled = {key.module for key, _ in self._nodes() if key in dirty}
+        found = {
+            m for m in self._modules if m in self._known and m not in spoiled and not self._lost_import(m)
+        }
+        while True:
+            kept = {m for m in found if self._imports[m] <= found and self._inner(m) <= found}
+            if kept == found:
+                return frozenset(found)
+            found = kept
+
+    def _lost_import(self, module: str) -> bool:
+        """Whether the module imported something from the tree before that is not there now."""
+        old = self._comparison.before.resolver.readable(module)
+        return old is not None and {s.facts.imports for s in old.statements if s.kind is Kind.IMPORT} != {
+            s.facts.imports for s in self._modules[module].statements if s.kind is Kind.IMPORT
+        }
+
+    @cached_property
+    def _imports(self) -> dict[str, set[str]]:
+        """Module -> modules of the tree that it imports, when loaded or later."""
+        found = {}
+        for module, facts in self._modules.items():
+            names = {t for s in facts.statements for t in imported_modules(self._graph, s)}
+            lazy = {n for s in facts.statements for n in s.facts.uses.lazy}
+            names |= {part for name in lazy for part in (*parents(name), name)}
+            found[module] = {name for name in names if name in self._graph.tree.modules}
+        return found
+
+    def _inner(self, package: str) -> set[str]:
+        return {m for m in self._modules if m.startswith(package + ".")}
+
+    def _bound_to_unshared(self, shared: frozenset[str]) -> Iterator[Key]:
+        """Statements, in modules that are made anew, whose code imports another such module by itself."""
+        anew = {m for m in self._graph.tree.modules if m not in shared}
+        for module, facts in self._modules.items():
+            for statement in facts.statements if module not in shared else ():
+                targets = {part for name in statement.facts.uses.lazy for part in (*parents(name), name)}
+                if statement.kind is not Kind.IMPORT:
+                    targets |= set(imported_modules(self._graph, statement))
+                if targets & anew:
+                    yield from statement_keys(facts, statement)
+
+    def _statement_plans(self, facts: ModuleFacts) -> Iterator[StatementPlan]:
+        for statement in facts.statements:
+            keys = statement_keys(facts, statement)
+            is_cheap = statement.kind in (Kind.IMPORT, Kind.NOTHING)
+            carry = not is_cheap and not any(key in self.dirty for key in keys)
+            yield StatementPlan(statement.index, statement.facts.names, carry)
+
+    def _classes(self, facts: ModuleFacts) -> Iterator[str]:
+        old = self._comparison.before.resolver.readable(facts.module)
+        for statement in facts.statements:
+            if statement.kind not in (Kind.CLASS, Kind.BRANCH):
+                continue
+            for name in statement.facts.names:
+                is_known = old is not None and name in old.bindings
+                if is_known and Key(SYMBOL, facts.module, name) in self.dirty:
+                    yield f"{facts.module}:{name}"
+                    parts = statement.facts.class_facts
+                    inner = (
+                        (m.name for m in parts.members if m.kind is Kind.CLASS) if parts is not None else ()
+                    )
+                    yield from (f"{facts.module}:{name}.{n}" for n in inner)
+
+
+__all__ = ["Carry"]

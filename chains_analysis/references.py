@@ -1,0 +1,472 @@
+"""A piece of code -> the names it uses, when it is executed and when it is called later.
+
+Names are resolved as Python does: locals of functions, comprehensions and classes are not
+global names; a global name used in a function is looked up when the function runs. For
+every use it is kept how the object may be treated: read, called, handed on, changed, rebound.
+"""
+
+import ast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chains_analysis.imports import Import, absolute, dotted, statement_imports
+from chains_analysis.parsing import parse_expression
+from chains_analysis.scopes import (
+    Comprehension,
+    FunctionNode,
+    bound_names,
+    first_parameter,
+    function_locals,
+)
+from chains_analysis.uses import ELEMENT, Opaque, Ref, Role, Surroundings, Use, Uses
+from chains_analysis.vocabulary import (
+    DOC_ATTRIBUTES,
+    PURE_BUILTINS,
+    READING_METHODS,
+    REFLECTION,
+    REFLECTION_ATTRIBUTES,
+    STARTING_CALLS,
+    STARTING_PATHS,
+)
+
+_HANDED_IN = Use.PASS | Use.ARGUMENT
+
+
+@dataclass(slots=True)
+class _Scope:
+    names: set[str]
+    outer: set[str] = field(default_factory=set)
+    is_class: bool = False
+    own: str | None = None
+    modules: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+class UseReader:
+    """Walks statements and collects `Uses`; one reader for one piece of code."""
+
+    def __init__(
+        self, where: Surroundings, first_line: int, class_names: Iterable[str] | None = None
+    ) -> None:
+        self._where = where
+        self._first_line = first_line
+        self._depth = 0
+        self._scopes = [_Scope(set(class_names), is_class=True)] if class_names is not None else []
+        self._load: set[Ref] = set()
+        self._call: set[Ref] = set()
+        self._own: set[str] = set()
+        self._own_stored: set[str] = set()
+        self._own_changed: set[str] = set()
+        self._lazy: set[str] = set()
+        self._opaque: list[Opaque] = []
+        self._flags: set[str] = set()
+
+    def uses(self) -> Uses:
+        """What has been collected so far."""
+        return Uses(
+            frozenset(self._load),
+            frozenset(self._call),
+            frozenset(self._own),
+            frozenset(self._own_stored),
+            frozenset(self._own_changed),
+            "leaks" in self._flags,
+            "class" in self._flags,
+            frozenset(self._lazy),
+            tuple(self._opaque),
+            "starts" in self._flags,
+            "starts later" in self._flags,
+            "docs" in self._flags,
+        )
+
+    # -- statements
+
+    def statements(self, nodes: Iterable[ast.stmt]) -> None:
+        for node in nodes:
+            self.statement(node)
+
+    def statement(self, node: ast.AST) -> None:
+        """Collect from one statement, or from any part of one that is not an expression."""
+        handler = _STATEMENTS.get(type(node))
+        if handler is not None:
+            handler(self, node)
+            return
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.expression(child)
+            else:
+                self.statement(child)
+
+    def head(self, node: FunctionNode) -> None:
+        """A function's decorators, defaults and annotations."""
+        for decorator in node.decorator_list:
+            self.expression(decorator, Use.CALL | Use.PASS)
+            if not isinstance(decorator, ast.Call):
+                self._note_start(dotted(decorator))
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            if default is not None:
+                self.expression(default)
+        arguments = node.args
+        every = (
+            *arguments.posonlyargs,
+            *arguments.args,
+            *arguments.kwonlyargs,
+            arguments.vararg,
+            arguments.kwarg,
+        )
+        annotations = [a.annotation for a in every if a is not None] + [node.returns]
+        for annotation in annotations:
+            if annotation is not None:
+                self._annotation(annotation)
+
+    def body(self, node: FunctionNode, own: str | None = None) -> None:
+        """A function's body; `own` is the parameter that holds its instance or class."""
+        names, outer = function_locals(node)
+        self._enter(_Scope(names, outer, own=own))
+        self.statements(node.body)
+        self._leave()
+
+    def _function(self, node: FunctionNode) -> None:
+        self.head(node)
+        self.body(node)
+
+    def _class(self, node: ast.ClassDef) -> None:
+        self.class_head(node)
+        self._scopes.append(_Scope(bound_names(node.body), is_class=True))
+        self.statements(node.body)
+        self._scopes.pop()
+
+    def class_head(self, node: ast.ClassDef) -> None:
+        """A class statement's decorators, bases and keywords."""
+        for item in (*node.decorator_list, *(k.value for k in node.keywords)):
+            self.expression(item, Use.CALL | Use.PASS)
+        for base in node.bases:
+            self.expression(base)
+
+    def _assign(self, node: ast.Assign) -> None:
+        self.expression(node.value, Use.PASS)
+        for target in node.targets:
+            self._target(target)
+
+    def _augmented(self, node: ast.AugAssign) -> None:
+        self.expression(node.value)
+        if isinstance(node.target, ast.Name):
+            self._name(node.target.id, (), Use.STORE, Role.PLAIN)
+        self._target(node.target)
+
+    def _annotated(self, node: ast.AnnAssign) -> None:
+        in_function = self._depth > 0 and not (self._scopes and self._scopes[-1].is_class)
+        if not (in_function and isinstance(node.target, ast.Name)):
+            self._annotation(node.annotation)
+        if node.value is not None:
+            self.expression(node.value, Use.PASS)
+        self._target(node.target)
+
+    def _delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            self._target(target)
+
+    def _for(self, node: ast.For | ast.AsyncFor) -> None:
+        self.expression(node.iter, Use.PASS)
+        self._target(node.target)
+        self.statements((*node.body, *node.orelse))
+
+    def _with(self, node: ast.With | ast.AsyncWith) -> None:
+        for item in node.items:
+            self.expression(item.context_expr, Use.CALL | Use.PASS)
+            if item.optional_vars is not None:
+                self._target(item.optional_vars)
+        self.statements(node.body)
+
+    def _return(self, node: ast.Return) -> None:
+        if node.value is not None:
+            self.expression(node.value, Use.PASS)
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        if not self._depth:
+            return  # a binding of the module; the symbol table has it
+        for alias, imported in zip(node.names, statement_imports(node), strict=True):
+            target = absolute(imported, self._where.module, self._where.is_package)
+            if target is not None:
+                self._lazy.add(target)
+                self._bind_module(alias, imported, target)
+
+    def _bind_module(self, alias: ast.alias, imported: Import, target: str) -> None:
+        local = alias.asname or alias.name.split(".")[0]
+        if imported.name is not None:
+            meaning: tuple[str, tuple[str, ...]] = (target, (imported.name,))
+            self._lazy.add(f"{target}.{imported.name}")
+        else:
+            meaning = (target if alias.asname else local, ())
+        scope = self._scopes[-1] if self._scopes else None
+        if scope is not None and local not in scope.outer:
+            scope.modules[local] = meaning
+        self._add(Ref(meaning[0], meaning[1] or tuple(target.split(".")[1:]), is_module=True))
+
+    def _target(self, node: ast.expr) -> None:
+        if isinstance(node, ast.Name):
+            if any(node.id in scope.outer for scope in self._scopes) and not self._is_local(node.id):
+                self._add(Ref(node.id, (), Use.REBIND))
+        elif isinstance(node, ast.Attribute | ast.Subscript):
+            self._chain(node, Use.STORE, Role.PLAIN)
+        elif isinstance(node, ast.Starred):
+            self._target(node.value)
+        elif isinstance(node, ast.Tuple | ast.List):
+            for item in node.elts:
+                self._target(item)
+
+    # -- expressions
+
+    def expression(self, node: ast.expr, use: Use = Use.READ, role: Role = Role.PLAIN) -> None:
+        """Collect from one expression whose value is used like `use`."""
+        if isinstance(node, ast.Name):
+            self._name(node.id, (), use, role)
+        elif isinstance(node, ast.Attribute | ast.Subscript):
+            self._chain(node, use, role)
+        elif isinstance(node, ast.Call):
+            self._called(node, use, role)
+        elif isinstance(node, ast.Constant):
+            self._constant(node, role)
+        elif isinstance(node, ast.Lambda):
+            self._lambda(node)
+        elif isinstance(node, Comprehension):
+            self._comprehension(node)
+        else:
+            self._compound(node, use, role)
+
+    def _compound(self, node: ast.expr, use: Use, role: Role) -> None:
+        hands_on = isinstance(
+            node,
+            ast.List
+            | ast.Tuple
+            | ast.Set
+            | ast.Dict
+            | ast.Starred
+            | ast.IfExp
+            | ast.BoolOp
+            | ast.Await
+            | ast.NamedExpr,
+        )
+        inner = use if hands_on else Use.PASS if isinstance(node, ast.Yield | ast.YieldFrom) else Use.READ
+        if isinstance(node, ast.NamedExpr):
+            self._target(node.target)
+            self.expression(node.value, use | Use.PASS, role)
+            return
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.expression(child, inner, role)
+
+    def _constant(self, node: ast.Constant, role: Role) -> None:
+        if role is Role.ANNOTATION and isinstance(node.value, str):
+            parsed = parse_expression(node.value)
+            if parsed is not None:
+                self.expression(parsed, Use.READ, role)
+
+    def _lambda(self, node: ast.Lambda) -> None:
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            if default is not None:
+                self.expression(default)
+        names, outer = function_locals(node)
+        self._enter(_Scope(names, outer))
+        self.expression(node.body, Use.PASS)
+        self._leave()
+
+    def _comprehension(self, node: Comprehension) -> None:
+        self.expression(node.generators[0].iter, Use.PASS)  # evaluated outside
+        self._scopes.append(_Scope(set()))
+        for position, generator in enumerate(node.generators):
+            if position:
+                self.expression(generator.iter, Use.PASS)
+            self._scopes[-1].names |= bound_names([generator.target])
+            self._target(generator.target)
+            for condition in generator.ifs:
+                self.expression(condition)
+        results = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
+        for result in results:
+            self.expression(result, Use.PASS)
+        self._scopes.pop()
+
+    def _called(self, node: ast.Call, use: Use, role: Role) -> None:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        self._note_start((*dotted(node.func)[:-1], name) if dotted(node.func) else (name,))
+        if isinstance(node.func, ast.Name) and not self._is_local(name) and self._builtin(node, name, use):
+            return
+        if name == "import_module" and node.args and isinstance(node.args[0], ast.Constant):
+            self._module_by_name(node.args[0].value)
+        self.expression(node.func, Use.CALL | (use & Use.PASS))
+        for position, argument in enumerate(node.args):
+            is_edge = name == "depends" and position == 0
+            self.expression(argument, _HANDED_IN, Role.DEPENDENCY if is_edge else role)
+        for keyword in node.keywords:
+            is_edge = name == "depends" and keyword.arg == "chainlet_cls"
+            self.expression(keyword.value, _HANDED_IN, Role.DEPENDENCY if is_edge else role)
+
+    def _builtin(self, node: ast.Call, name: str, use: Use) -> bool:
+        """Handle the builtins that matter; True if the call needs no further look."""
+        if name in ("globals", "locals", "vars", "dir") and not node.args:
+            self._give_up(node, f"calls `{name}()`", own_module=True)
+        elif name == "__import__" and node.args and isinstance(node.args[0], ast.Constant):
+            self._module_by_name(node.args[0].value)
+        elif name in ("getattr", "hasattr", "setattr", "delattr") and len(node.args) >= 2:
+            self._reflective(node, name, use)
+            return True
+        elif name == "super":
+            return True
+        if name in PURE_BUILTINS and not any(name in s.names for s in self._scopes):
+            self._add(Ref(name))  # a global of the same name would be used instead
+            for argument in (*node.args, *(k.value for k in node.keywords)):
+                self.expression(argument, use & Use.PASS)
+            return True
+        return False
+
+    def _reflective(self, node: ast.Call, name: str, use: Use) -> None:
+        """`getattr(x, "name")` is `x.name`; with a computed name it is all of `x`."""
+        target, attribute = node.args[0], node.args[1]
+        stores = name in ("setattr", "delattr")
+        if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
+            access = ast.Attribute(target, attribute.value, ast.Load())
+            ast.copy_location(access, node)
+            self._chain(access, Use.STORE if stores else use, Role.PLAIN)
+        else:
+            self.expression(target, Use.PASS | (Use.STORE if stores else Use.READ))
+            self.expression(attribute)
+        for argument in node.args[2:]:
+            self.expression(argument, Use.PASS)
+
+    def _module_by_name(self, name: object) -> None:
+        if isinstance(name, str) and not name.startswith("."):
+            self._add(Ref(name, (), Use.PASS, is_module=True))
+            if self._depth:
+                self._lazy.add(name)
+
+    def _chain(self, node: ast.Attribute | ast.Subscript, use: Use, role: Role) -> None:
+        parts: list[str] = []
+        base: ast.expr = node
+        while isinstance(base, ast.Attribute | ast.Subscript):
+            if isinstance(base, ast.Subscript):
+                self.expression(base.slice, Use.READ, role)
+                parts.append(ELEMENT)
+            else:
+                parts.append(base.attr)
+                self._note_attribute(base)
+            base = base.value
+        parts.reverse()
+        if isinstance(base, ast.Name):
+            self._name(base.id, tuple(parts), use, role)
+            if (base.id, parts[0]) in REFLECTION:
+                self._give_up(node, f"uses `{base.id}.{parts[0]}`")
+        elif _is_call_of(base, "super"):
+            self._own_member(tuple(parts), use)
+        else:
+            if use & Use.STORE and _is_call_of(base, "type"):
+                self._flags.add("class")
+            self.expression(base, Use.PASS if use else Use.READ)
+
+    def _note_attribute(self, node: ast.Attribute) -> None:
+        if node.attr in REFLECTION_ATTRIBUTES:
+            self._give_up(node, f"uses `{node.attr}`")
+        elif node.attr in DOC_ATTRIBUTES:
+            self._flags.add("docs")
+        elif node.attr == "__class__" and isinstance(node.value, ast.Name):
+            self._flags.add("class")
+
+    def _name(self, name: str, chain: tuple[str, ...], use: Use, role: Role) -> None:
+        if name in DOC_ATTRIBUTES:
+            self._flags.add("docs")
+        scope = self._scope_of(name)
+        if scope is None:
+            self._add(Ref(name, chain, use, role))
+        elif scope.own == name:
+            self._own_member(chain, use)
+        elif name in scope.modules:
+            module, attributes = scope.modules[name]
+            self._add(Ref(module, (*attributes, *chain), use, role, is_module=True))
+        elif scope.is_class:
+            self._own.add(name)
+            self._add(Ref(name, chain, use, role))  # before it is bound in the class, it is the global
+
+    def _own_member(self, chain: tuple[str, ...], use: Use) -> None:
+        if not chain or chain[0] in ("__class__", "__dict__"):
+            self._flags.add("leaks")
+            return
+        member, rest = chain[0], chain[1:]
+        if use & Use.STORE and not rest:
+            self._own_stored.add(member)
+            return
+        self._own.add(member)
+        called = bool(use & Use.CALL) and bool(rest) and rest[-1] not in READING_METHODS
+        if use & Use.STORE or called or use & Use.PASS:
+            self._own_changed.add(member)
+
+    # -- places
+
+    def _annotation(self, node: ast.expr) -> None:
+        deferred = self._where.has_lazy_annotations
+        self._depth += deferred
+        self.expression(node, Use.READ, Role.ANNOTATION)
+        self._depth -= deferred
+
+    def _enter(self, scope: _Scope) -> None:
+        self._scopes.append(scope)
+        self._depth += 1
+
+    def _leave(self) -> None:
+        self._scopes.pop()
+        self._depth -= 1
+
+    def _scope_of(self, name: str) -> _Scope | None:
+        for distance, scope in enumerate(reversed(self._scopes)):
+            if scope.is_class and distance:
+                continue  # a class's names are not visible in its methods
+            if name in scope.outer:
+                return None
+            if name in scope.names:
+                return scope
+        return None
+
+    def _is_local(self, name: str) -> bool:
+        return self._scope_of(name) is not None
+
+    def _add(self, ref: Ref) -> None:
+        (self._call if self._depth else self._load).add(ref)
+
+    def _note_start(self, path: tuple[str, ...]) -> None:
+        if path and (path[-1] in STARTING_CALLS or path[:2] in STARTING_PATHS):
+            self._flags.add("starts later" if self._depth else "starts")
+
+    def _give_up(self, node: ast.AST, why: str, own_module: bool = False) -> None:
+        self._opaque.append(
+            Opaque(getattr(node, "lineno", self._first_line) - self._first_line, why, own_module)
+        )
+
+
+def _is_call_of(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
+# Any: each handler takes the one node type it stands under
+_STATEMENTS: dict[type[ast.AST], Callable[[UseReader, Any], None]] = {
+    ast.FunctionDef: UseReader._function,
+    ast.AsyncFunctionDef: UseReader._function,
+    ast.ClassDef: UseReader._class,
+    ast.Assign: UseReader._assign,
+    ast.AugAssign: UseReader._augmented,
+    ast.AnnAssign: UseReader._annotated,
+    ast.Delete: UseReader._delete,
+    ast.For: UseReader._for,
+    ast.AsyncFor: UseReader._for,
+    ast.With: UseReader._with,
+    ast.AsyncWith: UseReader._with,
+    ast.Return: UseReader._return,
+    ast.Import: UseReader._import,
+    ast.ImportFrom: UseReader._import,
+}
+
+
+def own_parameter(node: FunctionNode) -> str | None:
+    """The parameter through which a method reaches its instance or class; None for a static method."""
+    if any(dotted(d)[-1:] == ("staticmethod",) for d in node.decorator_list):
+        return None
+    return first_parameter(node)
+
+
+__all__ = ["UseReader", "own_parameter"]

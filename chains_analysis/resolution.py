@@ -1,0 +1,229 @@
+"""Names -> the symbols they stand for, across the modules of a tree."""
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from chains_analysis.inert import Kind
+from chains_analysis.symbols import ImportBinding, ModuleFacts, Statement
+from chains_analysis.tree import SourceTree
+from chains_analysis.uses import Ref
+from chains_protocol.errors import DiagnosticsError
+
+SYMBOL: Final = "symbol"
+STATEMENT: Final = "statement"
+MODULE: Final = "module"
+EVERYTHING: Final = "everything"
+EDGE: Final = "edge"
+VIEW: Final = "view"
+HEAD: Final = "head"
+MEMBER: Final = "member"
+SIGNATURE: Final = "signature"
+
+_SDK: Final = "truss_chains"
+_CHAINLET_BASES: Final = frozenset({"ChainletBase", "ModelBase", "TrussChainlet", "EngineBuilderLLMChainlet"})
+
+
+ModuleReader = Callable[[str, bytes], ModuleFacts]
+"""Path and bytes -> facts."""
+
+
+class Key(NamedTuple):
+    """A node of the graph of references.
+
+    SYMBOL: all that a module binds to a name. STATEMENT: a top-level statement that binds
+    none. MODULE: a module as an object, hence all its names. EVERYTHING: all code there is.
+    EDGE: what a caller of a Chainlet depends on. VIEW: a class as a type, without the bodies
+    of its methods. HEAD, MEMBER, SIGNATURE: parts of the judged Chainlet's own classes.
+    """
+
+    kind: str
+    module: str = ""
+    name: str = ""
+    member: str = ""
+
+
+class Hit(NamedTuple):
+    """What a reference leads to; `rest` are the attributes that follow the symbol."""
+
+    key: Key
+    rest: tuple[str, ...] = ()
+
+
+class Resolver:
+    """Resolves references in one tree; modules are read when they are needed."""
+
+    def __init__(self, tree: SourceTree, read: ModuleReader) -> None:
+        self.tree = tree
+        self._read = read
+        self._modules: dict[str, ModuleFacts | None] = {}
+        self._hits: dict[tuple[str, Ref], tuple[Hit, ...]] = {}
+
+    def facts(self, module: str) -> ModuleFacts | None:
+        """The module's facts; None if the tree has no file for it.
+
+        Raises:
+            DiagnosticsError: CH152 if the file is not valid Python.
+        """
+        if module not in self._modules:
+            path = self.tree.modules.get(module)
+            self._modules[module] = self._read(path, self.tree.files[path]) if path is not None else None
+        return self._modules[module]
+
+    def readable(self, module: str) -> ModuleFacts | None:
+        """The same, None also if the file can't be read: for modules that may never be imported."""
+        try:
+            return self.facts(module)
+        except DiagnosticsError:
+            return None
+
+    def resolve(self, module: str, ref: Ref) -> tuple[Hit, ...]:
+        """Everything `ref`, written in `module`, may lead to: imports on the way included."""
+        key = (module, ref)
+        found = self._hits.get(key)
+        if found is None:
+            hits = (
+                self._module(ref.root, ref.chain, set())
+                if ref.is_module
+                else self._name(module, ref.root, ref.chain, set())
+            )
+            found = self._hits[key] = tuple(dict.fromkeys(hits))
+        return found
+
+    def import_target(self, binding: ImportBinding, chain: tuple[str, ...] = ()) -> tuple[Hit, ...]:
+        """What an imported name stands for."""
+        return tuple(dict.fromkeys(self._imported(binding, chain, set())))
+
+    def binders(self, module: str, name: str) -> tuple[Statement, ...]:
+        """The statements that bind a symbol."""
+        facts = self.readable(module)
+        return facts.binders(name) if facts is not None else ()
+
+    def is_chainlet(self, module: str, name: str, seen: frozenset[tuple[str, str]] = frozenset()) -> bool:
+        """Whether a symbol is a class below one of the SDK's Chainlet bases."""
+        if (module, name) in seen:
+            return False
+        for statement in self.binders(module, name):
+            facts = statement.facts.class_facts
+            for base in facts.bases if facts is not None else ():
+                if base and self._is_chainlet_base(module, base, seen | {(module, name)}):
+                    return True
+        return False
+
+    def class_of(self, module: str, name: str) -> Statement | None:
+        """The one class statement that binds a symbol; None if it is bound otherwise or repeatedly."""
+        binders = self.binders(module, name)
+        return binders[0] if len(binders) == 1 and binders[0].kind is Kind.CLASS else None
+
+    def bases(self, module: str, name: str) -> tuple[tuple[str, str], ...]:
+        """The workspace classes that a class derives from directly."""
+        statement = self.class_of(module, name)
+        facts = statement.facts.class_facts if statement is not None else None
+        found: dict[tuple[str, str], None] = {}
+        for base in facts.bases if facts is not None else ():
+            for hit in self._name(module, base[0], base[1:], set()) if base else ():
+                if hit.key.kind == SYMBOL and not hit.rest and self.class_of(hit.key.module, hit.key.name):
+                    found[hit.key.module, hit.key.name] = None
+        return tuple(found)
+
+    def family(self, module: str, name: str) -> tuple[tuple[str, str], ...]:
+        """A class and its workspace ancestors, nearest first."""
+        found: dict[tuple[str, str], None] = {}
+        waiting = [(module, name)]
+        while waiting:
+            current = waiting.pop(0)
+            if current not in found:
+                found[current] = None
+                waiting += self.bases(*current)
+        return tuple(found)
+
+    def external_base_names(self, module: str, name: str) -> frozenset[str]:
+        """Last parts of the names of all bases in the family."""
+        names = set()
+        for owner in self.family(module, name):
+            statement = self.class_of(*owner)
+            if statement is not None and statement.facts.class_facts is not None:
+                names |= {base[-1] if base else "" for base in statement.facts.class_facts.bases}
+        return frozenset(names)
+
+    def _is_chainlet_base(self, module: str, base: tuple[str, ...], seen: frozenset[tuple[str, str]]) -> bool:
+        hits = [
+            h for h in self._name(module, base[0], base[1:], set()) if h.key.kind == SYMBOL and not h.rest
+        ]
+        if any(self.is_chainlet(h.key.module, h.key.name, seen) for h in hits):
+            return True
+        if base[-1] in _CHAINLET_BASES:
+            return True
+        imported = [i for s in self.binders(module, base[0]) for i in s.facts.imports if i.name == base[0]]
+        return any(i.module.split(".")[0] == _SDK for i in imported)
+
+    def _name(
+        self, module: str, name: str, chain: tuple[str, ...], seen: set[tuple[str, str]]
+    ) -> Iterator[Hit]:
+        facts = self.facts(module)
+        if facts is None or (module, name) in seen:
+            return
+        seen.add((module, name))
+        statements = facts.binders(name)
+        if not statements and name in facts.declared_global:
+            yield Hit(Key(SYMBOL, module, name), chain)
+            return
+        for statement in statements:
+            imported = [i for i in statement.facts.imports if i.name == name]
+            yield Hit(Key(SYMBOL, module, name), () if imported else chain)
+            for binding in imported:
+                yield from self._imported(binding, chain, seen)
+        if not statements:
+            for star in facts.stars:
+                if not name.startswith("_") or name in self._exports(star):
+                    yield from self._name(star, name, chain, seen)
+
+    def _imported(
+        self, binding: ImportBinding, chain: tuple[str, ...], seen: set[tuple[str, str]]
+    ) -> Iterator[Hit]:
+        if binding.attribute is None:
+            yield from self._module(binding.module, chain, seen)
+        elif binding.attribute != "*":
+            yield from self._attribute(binding.module, binding.attribute, chain, seen)
+
+    def _module(self, module: str, chain: tuple[str, ...], seen: set[tuple[str, str]]) -> Iterator[Hit]:
+        if not self.tree.has(module):
+            return
+        if not chain or chain[0] in ("__dict__", "[]"):
+            yield Hit(Key(MODULE, module), chain)
+        else:
+            yield from self._attribute(module, chain[0], chain[1:], seen)
+
+    def _attribute(
+        self, module: str, name: str, rest: tuple[str, ...], seen: set[tuple[str, str]]
+    ) -> Iterator[Hit]:
+        found = False
+        for hit in self._name(module, name, rest, seen):
+            found = True
+            yield hit
+        inner = f"{module}.{name}"
+        if self.tree.has(inner):
+            found = True
+            yield from self._module(inner, rest, seen)
+        if not found and self.binders(module, "__getattr__"):
+            yield Hit(Key(MODULE, module), (name, *rest))
+
+    def _exports(self, module: str) -> tuple[str, ...]:
+        facts = self.facts(module)
+        return (facts.imports.exports or ()) if facts is not None else ()
+
+
+__all__ = [
+    "EDGE",
+    "EVERYTHING",
+    "HEAD",
+    "MEMBER",
+    "MODULE",
+    "SIGNATURE",
+    "STATEMENT",
+    "SYMBOL",
+    "VIEW",
+    "Hit",
+    "Key",
+    "ModuleReader",
+    "Resolver",
+]
