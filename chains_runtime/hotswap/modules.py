@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from chains_runtime.hotswap.compiling import CARRIED, compile_module, forget_source, remember_source
 from chains_runtime.hotswap.plan import CarryPlanLike, FreshPlan
+from truss_chains.validation import scope
 
 _INIT: Final = "__init__.py"
 
@@ -209,7 +210,10 @@ class ModuleTable:
         if before is not None:
             vars(module)[CARRIED] = before
         try:
-            exec(code, vars(module))  # noqa: S102 (this is an import: the package's own code)
+            # The same class names come again with each generation; what is wrong with them was told
+            # to their author before the package was made.
+            with scope():
+                exec(code, vars(module))  # noqa: S102 (this is an import: the package's own code)
         finally:
             vars(module).pop(CARRIED, None)
 

@@ -48,7 +48,7 @@ class ModuleSpace:
 
     def announce(self, name: str) -> None:
         """Enter a facade into `sys.modules`; a foreign module of that name stays what it is."""
-        if name not in sys.modules:
+        if isinstance(sys.modules.get(name), _Loaded | None):
             sys.modules[name] = self.facade(name)
 
     def facade(self, name: str) -> ModuleType:
@@ -135,21 +135,27 @@ class _WorkspaceFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        # Nothing is loaded yet: a module that appeared in `sys.modules` meanwhile would be run again.
         table = self._space.current()
-        if table is None or table.find(fullname) is None:
+        file = None if table is None else table.find(fullname)
+        if file is None:
             return None
-        real = table.load(fullname).__spec__
-        spec = ModuleSpec(fullname, self, origin=real.origin if real else None)
-        if real is not None and real.submodule_search_locations is not None:
-            spec.submodule_search_locations = list(real.submodule_search_locations)
+        spec = ModuleSpec(fullname, self, origin=str(file.path) if file.path else None)
+        if file.directory is not None:
+            spec.submodule_search_locations = [str(file.directory)]
         return spec
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Loaded(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
+        name = module.__name__
+        table = self._space.current()
+        if table is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        table.load(name)
         # The machinery returns what stands in `sys.modules` after this.
-        sys.modules[module.__name__] = self._space.facade(module.__name__)
+        sys.modules[name] = self._space.facade(name)
 
 
 class _Loaded(ModuleType):

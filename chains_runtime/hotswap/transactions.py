@@ -245,7 +245,8 @@ class _Stage:
         )
         if isinstance(error, DiagnosticsError):
             return found
-        return tuple(one.model_copy(update={"code": self._code}) for one in found)
+        code = Code.SYNTAX_ERROR if isinstance(error, SyntaxError) else self._code
+        return tuple(one.model_copy(update={"code": code}) for one in found)
 
 
 def _state(instance: object) -> list[tuple[str, object]]:
