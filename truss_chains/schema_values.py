@@ -255,19 +255,22 @@ def _others(schema: Schema, value: Any, number: int) -> Sequence[Any]:
 def _integer(schema: Schema, name: str) -> int:
     low, high = _bounds(schema, 1)
     step = schema.get("multipleOf", 1)
-    value = math.ceil(low / step) * step if low > 1 or high < 1 or step != 1 else 1
-    if value > high and low == -math.inf:
-        value = math.floor(high / step) * step
-    if not low <= value <= high:
-        raise NoValueError(f"no integer fits the bounds of `{name}`")
-    return int(value)
+    candidates = [step]
+    if math.isfinite(low):
+        candidates.append(-(-low // step) * step)
+    if math.isfinite(high):
+        candidates.append(high // step * step)
+    for value in candidates:
+        if low <= value <= high:
+            return int(value)
+    raise NoValueError(f"no integer fits the bounds of `{name}`")
 
 
 def _number(schema: Schema, name: str) -> float:
     low, high = _bounds(schema, 0)
     step = schema.get("multipleOf")
     if step:
-        value = step * max(1, math.ceil(low / step)) if math.isfinite(low) else step * min(1, high // step)
+        value = step * (low // step + 1) if math.isfinite(low) else step * min(1, high // step)
     elif low <= 1.0 <= high and not _excluded(schema, 1.0):
         value = 1.0
     elif math.isfinite(low) and math.isfinite(high):
