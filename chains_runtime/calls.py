@@ -122,19 +122,19 @@ async def _run(incoming: Incoming, lease: Lease) -> None:
     endpoint = lease.generation.served
     handed_on = False
     try:
+        if endpoint.mode is Mode.WEBSOCKET:
+            raise BadInput("This Chainlet has only a websocket endpoint.")
         arguments = endpoint.arguments(incoming.body, binary=binary)
         if endpoint.mode is Mode.ASYNC:
             result = await endpoint.method(**arguments)
         elif endpoint.mode is Mode.SYNC:
             handed_on = True
             result = await _in_pool(replica, lease, endpoint, arguments)
-        elif endpoint.mode is Mode.STREAM:
+        else:
             from chains_runtime.streaming import serve_stream
 
             await serve_stream(incoming, lease, endpoint.items(arguments))
             return
-        else:
-            raise BadInput("This Chainlet has only a websocket endpoint.")
         answer = endpoint.answer(result, binary=binary)
     except BadInput as error:
         await send_error(send, 400, str(error), code=CALLER_FAULT)

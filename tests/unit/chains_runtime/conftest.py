@@ -146,6 +146,11 @@ async def start(sockets: Path) -> AsyncIterator[Start]:
 
 async def loaded(replica: Replica) -> None:
     """Wait until the replica has loaded, or failed to."""
-    async with asyncio.timeout(20):
-        while replica.state in (ReplicaState.STARTING, ReplicaState.LOADING):
+    await until(lambda: replica.state not in (ReplicaState.STARTING, ReplicaState.LOADING), 20)
+
+
+async def until(condition: Callable[[], object], within_s: float = 5) -> None:
+    """Wait for a state, with a bound."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 (the states of a replica have no events of their own)
             await asyncio.sleep(0.005)

@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from chains_runtime.package import open_package
-from tests.unit.chains_runtime.conftest import ADMIN, TOKEN, Start
+from tests.unit.chains_runtime.conftest import ADMIN, TOKEN, Start, until
 from tests.unit.chains_runtime.packages import write_package
 
 ECHO = """
@@ -159,12 +159,10 @@ async def test_a_client_that_leaves_cancels_its_call(start: Start, tmp_path: Pat
     echo = await start(write_package(tmp_path, {"chain.py": ECHO}, "Echo"))
     call = asyncio.create_task(echo.call({"item": ITEM, "mode": "slow"}))
     async with asyncio.timeout(5):
-        while not echo.replica.in_flight:
-            await asyncio.sleep(0.005)
+        await until(lambda: echo.replica.in_flight)
         call.cancel()
         await echo.replica.newest.instance.cancelled.wait()
-        while echo.replica.in_flight:
-            await asyncio.sleep(0.005)
+        await until(lambda: not echo.replica.in_flight)
     assert echo.replica.slots.busy == 0
 
 
@@ -173,9 +171,7 @@ async def test_a_full_queue_answers_503_with_retry_after(start: Start, tmp_path:
     package = write_package(tmp_path, {"chain.py": ECHO}, "Echo", concurrency=1)
     echo = await start(package, queue_limit=1)
     first = [asyncio.create_task(echo.call({"item": ITEM, "mode": "slow"})) for _ in range(2)]
-    async with asyncio.timeout(5):
-        while echo.replica.slots.queued < 1:
-            await asyncio.sleep(0.005)
+    await until(lambda: not (echo.replica.slots.queued < 1))
     answer = await echo.call({"item": ITEM})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert (echo.replica.slots.busy, echo.replica.slots.queued) == (1, 1)
@@ -205,9 +201,7 @@ async def test_sync_methods_run_in_threads_with_the_requests_context(start: Star
     """R-07, R-22, R-30."""
     slow = await start(write_package(tmp_path, {"chain.py": SYNC}, "Slow", concurrency=1))
     waiting = asyncio.create_task(slow.call({"wait": True}, headers={"x-baseten-request-id": "a1"}))
-    async with asyncio.timeout(5):
-        while not slow.replica.slots.busy:
-            await asyncio.sleep(0.005)
+    await until(lambda: slow.replica.slots.busy)
     assert (await slow.http.get("/v1/models/model")).status_code == 200  # the loop is free
     slow.replica.newest.instance.gate.set()
     assert (await waiting).json() == "a1"
@@ -220,18 +214,15 @@ async def test_a_sync_call_keeps_its_slot_after_its_client_left(start: Start, tm
     slow = await start(write_package(tmp_path, {"chain.py": SYNC}, "Slow", concurrency=1))
     waiting = asyncio.create_task(slow.call({"wait": True}))
     async with asyncio.timeout(5):
-        while not slow.replica.slots.busy:
-            await asyncio.sleep(0.005)
+        await until(lambda: slow.replica.slots.busy)
         waiting.cancel()
         await asyncio.wait([waiting])
         next_one = asyncio.create_task(slow.call({}))
-        while not slow.replica.slots.queued:
-            await asyncio.sleep(0.005)
+        await until(lambda: slow.replica.slots.queued)
         assert slow.replica.slots.busy == 1
         slow.replica.newest.instance.gate.set()
         assert (await next_one).json() == "none"
-        while slow.replica.in_flight:
-            await asyncio.sleep(0.005)
+        await until(lambda: not slow.replica.in_flight)
 
 
 HEALTH = """

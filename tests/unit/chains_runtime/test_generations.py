@@ -13,7 +13,7 @@ from chains_protocol.patch import Action
 from chains_runtime.hotswap.judging import Judge, Judgement
 from chains_runtime.hotswap.plan import FreshPlan
 from chains_runtime.package import OpenPackage
-from tests.unit.chains_runtime.conftest import DIGEST, Start
+from tests.unit.chains_runtime.conftest import DIGEST, Start, until
 from tests.unit.chains_runtime.packages import write_package
 
 
@@ -201,9 +201,7 @@ async def test_an_old_call_finishes_on_old_code_also_in_a_late_import(start: Sta
     files = {"chain.py": LAZY, "late.py": "WORD = 'old'", "later.py": "WORD = 'old'"}
     lazy = await start(write_package(tmp_path / "1", files, "Lazy"), judge=judged())
     old = asyncio.create_task(lazy.call({"wait": True}, version=1))
-    async with asyncio.timeout(5):
-        while not lazy.replica.in_flight:
-            await asyncio.sleep(0.005)
+    await until(lambda: lazy.replica.in_flight)
     new = {"chain.py": LAZY.replace("one", "two"), "late.py": "WORD = 'new'", "later.py": "WORD = 'new'"}
     await lazy.patch(write_package(tmp_path / "2", new, "Lazy"), 2)
     assert await lazy.value({}, version=2) == "two new new"
@@ -211,9 +209,7 @@ async def test_an_old_call_finishes_on_old_code_also_in_a_late_import(start: Sta
     assert [(g.number, g.in_flight) for g in lazy.replica.status().generations] == [(1, 1), (2, 0)]
     lazy.replica.newest.instance.gate.set()
     assert (await old).json() == "one old old"
-    async with asyncio.timeout(5):
-        while lazy.replica.in_flight:
-            await asyncio.sleep(0.005)
+    await until(lambda: not lazy.replica.in_flight)
     assert [g.number for g in lazy.replica.status().generations] == [2]
 
 
