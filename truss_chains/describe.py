@@ -200,7 +200,7 @@ def _schema_problem(cls: Chainlet, sources: Sources, error: Exception) -> Diagno
         location=sources.of_method(cls, endpoint_function(cls)),
         chainlet=cls.__name__,
         method=method_name(cls),
-        message=f"a type in the signature of `{cls.__name__}.{method_name(cls)}` has no JSON schema: {reason}",
+        message=f"a type of `{cls.__name__}.{method_name(cls)}` has no JSON schema: {reason}",
         help="use fields that can be written as JSON, and define all classes that they name",
     )
 

@@ -1,7 +1,7 @@
 """Rules about the endpoint's method, `run_remote` or `predict`: V-40 to V-55."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from chains_protocol.errors import Code, Diagnostic, ErrorKind, Location
@@ -133,9 +133,9 @@ class _EndpointRules:
         elif is_websocket_type(form):
             websockets.append(name)
         else:
-            yield from self._check_form(form, f"parameter `{name}`", self._at(name))
+            yield from self._check_form(form, f"parameter `{name}`", lambda: self._at(name))
 
-    def _check_form(self, form: Any, what: str, at: Location) -> Iterator[Diagnostic]:
+    def _check_form(self, form: Any, what: str, at: Callable[[], Location]) -> Iterator[Diagnostic]:
         refused = self._refusal(form)
         if refused is not None:
             written = form_text(form)
@@ -146,7 +146,7 @@ class _EndpointRules:
                 refused.remedy
                 if SUPPORTED in refused.remedy
                 else f"{refused.remedy}; supported are {SUPPORTED}",
-                at,
+                at(),
             )
 
     def _refusal(self, form: Any) -> Refusal | None:
@@ -181,7 +181,7 @@ class _EndpointRules:
         elif is_websocket_type(form):
             yield self._websocket_problem(f"{self._name} returns a websocket", self._at_return())
         else:
-            yield from self._check_form(form, "the result", self._at_return())
+            yield from self._check_form(form, "the result", self._at_return)
 
     def _check_stream(self, form: Any, is_stream: bool, item: Any) -> Iterator[Diagnostic]:
         if not is_stream:

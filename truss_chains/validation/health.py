@@ -30,14 +30,15 @@ def check_health(subject: Subject) -> Iterator[Diagnostic]:
             ErrorKind.TYPE_ERROR, f"{owner} has the type `{type(function).__name__}`, not a method", at
         )
         return
-    at_method = subject.sources.of_method(subject.cls, function)
     parameters = [p.name for p in parameters_of(function)]
     if parameters != ["self"]:
         found = ", ".join(f"`{name}`" for name in parameters) or "no parameters"
-        yield problem(ErrorKind.TYPE_ERROR, f"{owner} has to take exactly `self`, but has {found}", at_method)
+        at = subject.sources.of_method(subject.cls, function)
+        yield problem(ErrorKind.TYPE_ERROR, f"{owner} has to take exactly `self`, but has {found}", at)
     raw = inspect.signature(function).return_annotation
     if raw is MISSING:
-        yield problem(ErrorKind.IO_TYPE_ERROR, f"{owner} has no return annotation", at_method)
+        at = subject.sources.of_method(subject.cls, function)
+        yield problem(ErrorKind.IO_TYPE_ERROR, f"{owner} has no return annotation", at)
         return
     returned = subject.resolved(raw, function, HEALTH_METHOD, "return")
     if isinstance(returned, Diagnostic):

@@ -195,9 +195,7 @@ def test_wp33_a_text_is_no_list(name):
 def test_assets_take_any_iterable():
     spec = chains.Assets(
         secret_keys=(key for key in ("a", "b", "a")),
-        cached={ModelRepo(repo_id="a/b", use_volume=False)}
-        if False
-        else (ModelRepo(repo_id="a/b", use_volume=True),),
+        cached=(ModelRepo(repo_id="a/b", use_volume=True),),
         external_data=[ExternalDataItem(url="https://x", local_data_path="x")],
     ).get_spec()
     assert spec.secret_keys == ["a", "b"]
