@@ -138,7 +138,7 @@ class JsonConsole:
         self._stdout.flush()
 
     def _diagnostic(self, diagnostic: Diagnostic) -> None:
-        self._line("diagnostic", diagnostic.model_dump(mode="json", exclude_none=True))
+        self._line("diagnostic", {"diagnostic": diagnostic})
 
     def _line(self, type_: str, values: dict[str, Any]) -> None:  # Any: JSON values
         from chains_cli.console.encode import json_line

@@ -15,7 +15,7 @@ def push_lines(result: PushResult, palette: Palette) -> Iterable[str]:
     if result.dry_run:
         yield from _dry_run(result)
     elif result.deployment is None:
-        yield f"{result.chain}: unchanged; no file was sent and nothing was restarted"
+        yield f"{result.chain}: unchanged; no file sent, nothing restarted"
     elif result.exit_code == 0:
         yield from _deployed(result, result.deployment, palette)
 
@@ -34,7 +34,7 @@ def _deployed(result: PushResult, info: DeploymentInfo, palette: Palette) -> Ite
     name = f" ({info.name})" if info.name else ""
     yield f"{palette.bold(result.chain)}: {kind} {info.id}{name} is {word}{where}"
     if result.unchanged:
-        yield "unchanged: no file was sent and nothing was restarted"
+        yield "unchanged: no file sent, nothing restarted"
     else:
         yield _sent(result)
     if info.run_remote_url:

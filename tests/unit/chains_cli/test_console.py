@@ -94,7 +94,7 @@ def test_json_is_lines_on_stdout_and_nothing_else() -> None:
     assert [line["type"] for line in lines] == ["step", "step", "upload", "upload", "diagnostic", "result"]
     assert all(line["schema"] == 1 for line in lines)
     assert lines[-1] == {"type": "result", "schema": 1, "ok": False, "exit_code": 3, "value": 7}
-    assert lines[4]["code"] == "CH104"
+    assert lines[4]["diagnostic"]["code"] == "CH104"
 
 
 def test_a_terminal_gets_colour_and_a_live_table() -> None:
