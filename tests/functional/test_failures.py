@@ -1,0 +1,105 @@
+"""What ends a command otherwise: bugs of ours, interruptions, readers that go away."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chains_cli.failures import redact
+from chains_cli.remotes.memory import MemoryRemote
+
+Tool = Any  # the fixture of conftest.py
+Program = Callable[[str], Path]
+
+
+class Buggy(MemoryRemote):
+    def chains(self) -> Any:
+        raise KeyError("a bug, with token t0ken")
+
+
+class Interrupted(MemoryRemote):
+    def chains(self) -> Any:
+        raise KeyboardInterrupt
+
+
+class NoReader(MemoryRemote):
+    def chains(self) -> Any:
+        raise BrokenPipeError
+
+
+def test_a_bug_of_ours_exits_70_and_names_a_report(tool: Tool) -> None:
+    tool.remote = Buggy()
+    tool.environ["CHAINS_TOKEN"] = "t0ken"
+    done = tool("list")
+    assert done.code == 70
+    assert done.err.startswith("error[CH901]: chains failed in a way it should not: KeyError")
+    (report,) = (tool.home / "reports").iterdir()
+    assert str(report) in done.err
+    text = report.read_text()
+    assert "Traceback (most recent call last):" in text
+    assert "pydantic " in text
+    assert "t0ken" not in text
+    assert report.stat().st_mode & 0o077 == 0
+
+
+def test_a_report_that_cannot_be_written_at_home_is_written_elsewhere(tool: Tool) -> None:
+    tool.remote = Buggy()
+    tool.home.write_text("not a directory")
+    done = tool("list")
+    assert done.code == 70
+    named = Path(done.err.rsplit("with the file ", 1)[1].strip())
+    assert named.is_file()
+    named.unlink()
+
+
+def test_a_bug_in_json(tool: Tool) -> None:
+    tool.remote = Buggy()
+    done = tool("list", "--output", "json")
+    assert (done.code, done.err) == (70, "")
+    assert done.lines[0]["diagnostic"]["code"] == "CH901"
+    assert done.result["exit_code"] == 70
+
+
+def test_an_interruption_is_130_without_noise(tool: Tool) -> None:
+    tool.remote = Interrupted()
+    done = tool("list")
+    assert (done.code, done.out, done.err) == (130, "", "")
+    assert tool("list", "-o", "json").result == {
+        "type": "result",
+        "schema": 1,
+        "ok": False,
+        "exit_code": 130,
+    }
+
+
+def test_a_reader_that_went_away_is_141_without_noise(tool: Tool) -> None:
+    tool.remote = NoReader()
+    done = tool("list")
+    assert (done.code, done.out, done.err) == (141, "", "")
+
+
+def test_a_closed_pipe_is_quiet_for_real(tool: Tool, program: Program) -> None:
+    program("cli_hello.py")
+    command = [sys.executable, "-m", "chains_cli", "check", "hello.py", "--format", "json"]
+    process = subprocess.Popen(command, cwd=tool.cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(60), errors) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        (["push", "a.py"], ["push", "a.py"]),
+        (["call", "x", "--data", '{"a": 1}', "-v"], ["call", "x", "--data", "***", "-v"]),
+        (["run-local", "--secret=k=v", "-i", "{}"], ["run-local", "--secret=***", "-i", "***"]),
+    ],
+)
+def test_reports_leave_out_data_and_secrets(argv: list[str], shown: list[str]) -> None:
+    assert redact(argv) == shown
