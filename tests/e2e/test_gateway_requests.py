@@ -633,7 +633,7 @@ async def ws_replica(
     gateway: Running, handler: Callable[[ws_server.ServerConnection], Awaitable[None]], **options: object
 ) -> AsyncIterator[None]:
     path = gateway.directory / "ws.sock"
-    async with ws_server.unix_serve(handler, str(path), **options):  # type: ignore[arg-type]
+    async with ws_server.unix_serve(handler, str(path), **options):
         await gateway.table(Replica(path), is_websocket=True)
         yield
 
