@@ -1,12 +1,19 @@
 """One call of a version that nobody else can see yet."""
 
 import asyncio
+import json
 from typing import Any, Final, Protocol
 
-import httpx
-
+from chains_platform.http1 import Client, request_head
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
-from chains_protocol.rpc import AUTHORIZATION, PREDICT_PATH, REVISION, ErrorBody, Revision
+from chains_protocol.rpc import (
+    AUTHORIZATION,
+    JSON_TYPE,
+    PREDICT_PATH,
+    REVISION,
+    ErrorBody,
+    Revision,
+)
 
 _TIMEOUT_S: Final = 60.0
 _SHOWN: Final = 4000
@@ -21,22 +28,28 @@ class SmokeCall(Protocol):
 
 
 async def smoke_call(address: str, token: str, revision: Revision, body: dict[str, object]) -> None:
-    """POST the input to a replica, as the gateway would."""
-    uds = address.removeprefix("unix:") if address.startswith("unix:") else None
-    base = "http://replica" if uds else address
-    headers = {AUTHORIZATION: f"Api-Key {token}", REVISION: str(revision)}
-    transport = httpx.AsyncHTTPTransport(uds=uds)
+    """POST the input to a replica, as the gateway would; a stream is read to its end."""
+    content = json.dumps(body).encode()
+    headers = [
+        (b"host", b"localhost"),
+        (b"content-type", JSON_TYPE.encode()),
+        (b"content-length", b"%d" % len(content)),
+        (AUTHORIZATION.encode(), f"Api-Key {token}".encode()),
+        (REVISION.encode(), str(revision).encode()),
+    ]
+    client = Client()
     try:
-        async with (
-            asyncio.timeout(_TIMEOUT_S),
-            httpx.AsyncClient(transport=transport, base_url=base, timeout=_TIMEOUT_S) as client,
-            client.stream("POST", PREDICT_PATH, json=body, headers=headers) as answer,
-        ):
-            data = await answer.aread()
-    except (httpx.HTTPError, TimeoutError, OSError) as error:
-        raise DiagnosticsError([_failed(f"the call did not end: {type(error).__name__} {error}")]) from error
-    if answer.status_code != httpx.codes.OK:
-        raise DiagnosticsError([_failed(f"it was answered with {answer.status_code}", _detail(data))])
+        async with asyncio.timeout(_TIMEOUT_S):
+            answer = await client.send(address, request_head("POST", PREDICT_PATH, headers) + content)
+            data = await answer.read()
+    except TimeoutError:
+        raise DiagnosticsError([_failed(f"it did not end within {_TIMEOUT_S:g} s")]) from None
+    except ConnectionError as error:
+        raise DiagnosticsError([_failed(f"the connection was lost ({error})")]) from error
+    finally:
+        client.close()
+    if answer.status != 200:
+        raise DiagnosticsError([_failed(f"it was answered with {answer.status}", _detail(data))])
 
 
 def _detail(data: bytes) -> str:
