@@ -91,12 +91,10 @@ def spawn(
 def is_alive(process: ProcessId) -> bool:
     """Whether exactly this process runs; a zombie does not."""
     try:
-        found = psutil.Process(process.pid)
-        if abs(found.create_time() - process.started) >= _SAME_START_S:
-            return False
-        return found.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        status = psutil.Process(process.pid).status()
     except psutil.Error:
         return False
+    return status not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD) and _is_same(process)
 
 
 def identify(pid: int) -> ProcessId | None:
@@ -166,6 +164,11 @@ def _start_time(pid: int) -> float | None:
         return None
 
 
+def _is_same(process: ProcessId) -> bool:
+    started = _start_time(process.pid)
+    return started is not None and abs(started - process.started) < _SAME_START_S
+
+
 def _pidfd(process: ProcessId) -> int | None:
     """A descriptor that becomes readable when the process ends; None where there is no such thing."""
     if not hasattr(os, "pidfd_open"):
@@ -174,7 +177,7 @@ def _pidfd(process: ProcessId) -> int | None:
         watched = os.pidfd_open(process.pid)
     except OSError:
         return None
-    if is_alive(process):  # only now is it sure that the descriptor is of this process
+    if _is_same(process):  # only now is it sure that the descriptor is of this process
         return watched
     os.close(watched)
     return None
