@@ -48,6 +48,11 @@ def _yaml_float(value: float) -> str:
     return with_point + exponent + signed
 
 
+def python_literal(text: str) -> str:
+    """A text as Python writes it, in the double quotes that formatters like."""
+    return '"' + repr(text + "'")[1:-2].replace("\\'", "'") + '"' if '"' not in text else repr(text)
+
+
 @dataclass(frozen=True)
 class Renderer:
     """Renders the templates below `root`, laid out like their output."""
@@ -65,7 +70,7 @@ class Renderer:
             newline_sequence="\n",
         )
         environment.filters["yaml"] = yaml_flow
-        environment.filters["literal"] = repr
+        environment.filters["literal"] = python_literal
         return environment
 
     def config(self, context: TrussConfigContext) -> bytes:
@@ -82,4 +87,4 @@ def package_renderer() -> Renderer:
     return Renderer(template_root() / "package" / "truss")
 
 
-__all__ = ["Renderer", "package_renderer", "yaml_flow"]
+__all__ = ["Renderer", "package_renderer", "python_literal", "yaml_flow"]

@@ -1,23 +1,19 @@
 """Which files of the workspace a Chainlet's package holds: its source closure and what lies beside it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 from pathspec import GitIgnoreSpec
 
 from chains_analysis.closure import Closure, closure
 from chains_analysis.imports import Import
 from chains_analysis.tree import SourceTree
+from chains_cli.packaging.beside import naming, reads_beside
 from chains_cli.packaging.ignore import looks_secret
 from chains_cli.packaging.reader import Content, WorkspaceReader
 from chains_protocol.spec import DiscoveredChainlet
-
-_READS_BESIDE: Final = (b"__file__", b"importlib.resources", b"importlib_resources", b"pkgutil")
-"""A module with one of these may read files that lie beside it."""
-_NEVER_DATA: Final = ("pyproject.toml", "uv.lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +88,23 @@ class SourceCollector:
     def _beside(
         self, files: Mapping[str, Content], external: Mapping[str, Content]
     ) -> tuple[dict[str, Content], tuple[str, ...]]:
-        """Files that are no Python, below the directories whose modules may read beside themselves.
+        """Files that are no Python and that the modules may read (see `beside`); secret ones apart.
 
-        What `.gitignore` names is left out, unless a module names the file.
+        What `.gitignore` names is left out, unless a module names the very file.
         """
-        roots = {
-            path.rpartition("/")[0]
-            for path, content in files.items()
-            if path not in external and any(marker in content.data for marker in _READS_BESIDE)
-        }
-        if not roots:
+        readers = {p: c.data for p, c in files.items() if p not in external and reads_beside(c.data)}
+        if not readers:
             return {}, ()
-        text = b"\n".join(content.data for content in files.values())
+        sources = [content.data for content in files.values()]
+        is_named = naming(sources)
+        roots = {path.rpartition("/")[0] for path in readers}
         chosen: dict[str, Content] = {}
         secret: list[str] = []
         for path in self._reader.paths:
-            name = path.rpartition("/")[2]
-            is_data = not path.endswith(".py") and name not in _NEVER_DATA
-            if not is_data or not any(_is_below(path, root) for root in roots):
+            if path.endswith(".py") or not any(is_named(below) for below in _below(path, roots)):
                 continue
-            if self._git_rules.match_file(path) and name.encode() not in text:
+            name = path.rpartition("/")[2]
+            if self._git_rules.match_file(path) and not any(name.encode() in text for text in sources):
                 continue
             content = self._reader.read(path)
             if looks_secret(name, content.data):
@@ -137,8 +130,11 @@ def _dotted(found: Import) -> str:
     return f"{found.module}.{found.name}" if found.name not in (None, "*") else found.module
 
 
-def _is_below(path: str, directory: str) -> bool:
-    return not directory or path.startswith(f"{directory}/")
+def _below(path: str, roots: Iterable[str]) -> Iterator[str]:
+    """The path relative to each of the directories that it lies in."""
+    for root in roots:
+        if not root or path.startswith(f"{root}/"):
+            yield path[len(root) + 1 :] if root else path
 
 
 def _up_to_repository(root: Path) -> list[Path]:

@@ -1,0 +1,2 @@
+def price_of(article: str) -> float:
+    return float(len(article))
