@@ -1,0 +1,44 @@
+"""The result of `chains why` as text."""
+
+from collections.abc import Iterable
+
+from chains_analysis import Reason
+from chains_cli.console.palette import Palette
+from chains_cli.operations.why import Impact, WhyResult
+from chains_protocol.patch import Action
+
+
+def why_lines(result: WhyResult, palette: Palette) -> Iterable[str]:
+    """A line a Chainlet, its reasons below."""
+    if result.since is None:
+        yield f"{result.file} in chain {result.chain}; no commit to compare with"
+    elif result.edited:
+        yield f"{result.file} in chain {result.chain}, edited since {result.since}"
+    else:
+        yield f"{result.file} in chain {result.chain}, as in {result.since}"
+    for impact in result.chainlets:
+        yield from _impact_lines(impact, result.edited, palette)
+
+
+def _impact_lines(impact: Impact, edited: bool, palette: Palette) -> Iterable[str]:
+    name = palette.bold(impact.display_name)
+    if not impact.reaches:
+        yield f"  {name}: does not load it"
+    elif not edited:
+        yield f"  {name}: loads it"
+    elif impact.action is Action.UNCHANGED:
+        yield f"  {name}: {palette.dim('unchanged')}, nothing it uses has changed"
+    else:
+        again = "; the file is read again" if impact.needs_discovery else ""
+        yield f"  {name}: {palette.warn(impact.action.value)}{again}"
+        for reason in impact.reasons:
+            yield from _reason_lines(reason, palette)
+
+
+def _reason_lines(reason: Reason, palette: Palette) -> Iterable[str]:
+    yield f"    {palette.accent(f'{reason.path}:{reason.line}')} {reason.text}"
+    if len(reason.via) > 1:
+        yield palette.dim(f"      through {' → '.join(reason.via)}")
+
+
+__all__ = ["why_lines"]
