@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -30,6 +31,8 @@ END_WITHIN_S: Final = 5.0
 def main(argv: list[str]) -> int:
     """Run one replica; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    # Until the event loop takes over, there is nothing to finish.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         launch = read_launch()
         package = open_package(Path(arguments.package).resolve())

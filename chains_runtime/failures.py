@@ -72,7 +72,7 @@ def user_traceback(error: BaseException, paths: UserPaths, roots: Sequence[Path]
             continue
         seen.add(id(part))
         pending += [part.__cause__, part.__context__, *(part.exceptions or ())]
-        frames = [frame for frame in part.stack if not _is_ours(frame.filename, modules)]
+        frames = _users(part.stack, modules, roots)
         for frame in frames:
             _ = frame.line  # read now, under the name the source is known by
             frame.filename = paths.shown(frame.filename, roots)
@@ -82,13 +82,18 @@ def user_traceback(error: BaseException, paths: UserPaths, roots: Sequence[Path]
     return "".join(shown.format()).rstrip("\n")
 
 
+def _users(
+    stack: traceback.StackSummary, ours: tuple[str, ...], roots: Sequence[Path]
+) -> list[traceback.FrameSummary]:
+    """From the first line of the workspace on, without what is ours."""
+    workspace = tuple(f"{root}/" for root in roots)
+    first = next((i for i, frame in enumerate(stack) if frame.filename.startswith(workspace)), 0)
+    return [frame for frame in stack[first:] if not frame.filename.startswith(ours)]
+
+
 def _framework_files() -> tuple[str, ...]:
     here = Path(__file__).resolve().parent.parent
     return (*(f"{here / name}/" for name in _OURS), "<frozen importlib")
-
-
-def _is_ours(filename: str, prefixes: tuple[str, ...]) -> bool:
-    return filename.startswith(prefixes)
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,10 +4,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chains_protocol.patch import Action
 from chains_runtime.hotswap.plan import CarryPlanLike, FreshPlan
 from chains_runtime.package import OpenPackage
+
+if TYPE_CHECKING:
+    from chains_analysis.cache import AnalysisCache
 
 
 @dataclass(frozen=True)
@@ -23,18 +27,28 @@ Judge = Callable[[OpenPackage, OpenPackage], Judgement]
 """The package that runs and the one to come -> judgement."""
 
 
-def judge_packages(before: OpenPackage, after: OpenPackage) -> Judgement:
-    """Ask `chains_analysis`; loaded with the first patch, because most replicas never get one."""
-    from chains_analysis.outcome import ChainletRef
-    from chains_analysis.tree import SourceTree
-    from chains_analysis.verdict import judge
+class PackageJudge:
+    """Asks `chains_analysis`, which is loaded with the first patch: most replicas never get one."""
 
-    spec = after.spec
-    ref = ChainletRef(spec.display_name, spec.module, spec.qualname, spec.endpoint.method_name)
-    verdict = judge(
-        SourceTree(read_files(before.source_root)), SourceTree(read_files(after.source_root)), ref
-    )
-    return Judgement(verdict.action, tuple(reason.text for reason in verdict.reasons), verdict.carry)
+    def __init__(self) -> None:
+        self._cache: AnalysisCache | None = None
+
+    def __call__(self, before: OpenPackage, after: OpenPackage) -> Judgement:
+        from chains_analysis.cache import AnalysisCache
+        from chains_analysis.outcome import ChainletRef
+        from chains_analysis.tree import SourceTree
+        from chains_analysis.verdict import carry_plan, judge
+
+        if self._cache is None:
+            self._cache = AnalysisCache()
+        spec = after.spec
+        ref = ChainletRef(spec.display_name, spec.module, spec.qualname, spec.endpoint.method_name)
+        old, new = (SourceTree(read_files(package.source_root)) for package in (before, after))
+        verdict = judge(old, new, ref, self._cache)
+        carry = verdict.carry
+        if verdict.action is Action.UNCHANGED:
+            carry = carry_plan(old, new, ref, self._cache)
+        return Judgement(verdict.action, tuple(reason.text for reason in verdict.reasons), carry)
 
 
 def read_files(root: Path) -> dict[str, bytes]:
@@ -49,4 +63,4 @@ def read_files(root: Path) -> dict[str, bytes]:
     return found
 
 
-__all__ = ["Judge", "Judgement", "judge_packages", "read_files"]
+__all__ = ["Judge", "Judgement", "PackageJudge", "read_files"]

@@ -17,7 +17,7 @@ from chains_protocol.patch import Action
 from chains_protocol.replica import PrepareReply, PrepareRequest, ReplicaState
 from chains_runtime.failures import load_failure
 from chains_runtime.generation import Generation
-from chains_runtime.hotswap.judging import Judge, Judgement, judge_packages
+from chains_runtime.hotswap.judging import Judge, Judgement, PackageJudge
 from chains_runtime.hotswap.switch import StaleCode, hand_over
 from chains_runtime.package import OpenPackage, open_package
 from chains_runtime.replica import Replica
@@ -47,15 +47,18 @@ class Patcher:
 
     Args:
         replica: to patch.
-        judge: says how heavy the step between two packages is.
+        judge: says how heavy the step between two packages is; the analysis by default.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, replica: Replica, judge: Judge = judge_packages, clock: Callable[[], float] = time.monotonic
+        self,
+        replica: Replica,
+        judge: Judge | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._replica = replica
-        self._judge = judge
+        self._judge = PackageJudge() if judge is None else judge
         self._clock = clock
         self._lock = asyncio.Lock()
         self._pending: tuple[str, PrepareReply] | None = None
@@ -244,9 +247,19 @@ class _Stage:
             error, chainlet=self._replica.package.spec.display_name, paths=self._replica.paths, roots=roots
         )
         if isinstance(error, DiagnosticsError):
-            return found
+            return tuple(self._placed(one) for one in found)
         code = Code.SYNTAX_ERROR if isinstance(error, SyntaxError) else self._code
         return tuple(one.model_copy(update={"code": code}) for one in found)
+
+    def _placed(self, found: Diagnostic) -> Diagnostic:
+        """With the author's path: the analysis knows paths below the workspace only."""
+        place, package = found.location, self._package
+        if place is None or package is None or place.path.startswith("/"):
+            return found
+        root = self._replica.launch.user_root or str(package.source_root)
+        return found.model_copy(
+            update={"location": place.model_copy(update={"path": f"{root.rstrip('/')}/{place.path}"})}
+        )
 
 
 def _state(instance: object) -> list[tuple[str, object]]:

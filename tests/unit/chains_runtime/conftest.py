@@ -14,7 +14,7 @@ import pytest
 from chains_protocol.replica import PrepareReply, PrepareRequest, ReplicaLaunch, ReplicaState
 from chains_protocol.routes import ReplicaRoutes
 from chains_protocol.rpc import PREDICT_PATH
-from chains_runtime.hotswap.judging import Judge, judge_packages
+from chains_runtime.hotswap.judging import Judge
 from chains_runtime.hotswap.transactions import Patcher
 from chains_runtime.http_server import HttpServer
 from chains_runtime.package import open_package
@@ -94,7 +94,7 @@ async def running(
     socket: Path,
     *,
     routes: ReplicaRoutes | None = None,
-    judge: Judge = judge_packages,
+    judge: Judge | None = None,
     **launch: Any,
 ) -> AsyncIterator[Running]:
     queue_limit = launch.pop("queue_limit", 16)
