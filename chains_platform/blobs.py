@@ -4,10 +4,11 @@ A blob is verified before it is visible, written beside and renamed, and never c
 package directory is complete or absent.
 """
 
+import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +23,10 @@ _READ_ONLY: Final = 0o444
 class BlobStore:
     """Blobs below one directory, packages below another of the same file system."""
 
-    def __init__(self, blobs: Path, packages: Path) -> None:
+    def __init__(self, blobs: Path, packages: Path, link: Callable[[Path, Path], None] = os.link) -> None:
         self._blobs = blobs
         self._packages = packages
+        self._link_file = link
         self._known: set[str] = set()
 
     def path(self, digest: str) -> Path:
@@ -119,19 +121,19 @@ class BlobStore:
         target = self.package_dir(package.digest)
         if target.is_dir():
             return target
-        draft = Path(tempfile.mkdtemp(prefix=".new-", dir=self._packages))
         try:
-            self._link(package, draft)
-            _check_spec(package, draft)
-            draft.chmod(0o755)
-            draft.rename(target)
-        except BaseException as error:
-            shutil.rmtree(draft, ignore_errors=True)
+            with tempfile.TemporaryDirectory(
+                prefix=".new-", dir=self._packages, ignore_cleanup_errors=True
+            ) as holder:
+                draft = Path(holder) / "package"
+                draft.mkdir(mode=0o755)
+                self._link(package, draft)
+                _check_spec(package, draft)
+                draft.rename(target)
+        except OSError as error:
             if target.is_dir():
                 return target  # another task was first
-            if isinstance(error, OSError):
-                raise DiagnosticsError([_unwritable(error)]) from error
-            raise
+            raise DiagnosticsError([_unwritable(error)]) from error
         return target
 
     def _link(self, package: PackageManifest, root: Path) -> None:
@@ -151,7 +153,16 @@ class BlobStore:
                 if size >= 0:
                     source.unlink()  # cut short by a power failure: ask for it again
                 raise DiagnosticsError([_bad_file(package, entry.path)])
-            os.link(source, root / entry.path)
+            self._place(source, root / entry.path)
+
+    def _place(self, source: Path, target: Path) -> None:
+        try:
+            self._link_file(source, target)
+        except OSError as error:
+            # too many links of one file, or a file system without them
+            if error.errno not in (errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EXDEV):
+                raise
+            shutil.copy(source, target)
 
     def collect(self, kept: Iterable[PackageManifest], older_than: float) -> int:
         """Remove packages and blobs that none of `kept` uses and that are older; how many files went."""

@@ -60,7 +60,7 @@ class Reconciler:
         await asyncio.gather(*self._tasks, *self._watches.values(), return_exceptions=True)
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_stopping:
             self._wake.clear()
             decision = reconcile.reconcile(self._ledger.state, self._clock())
             for action in decision.actions:

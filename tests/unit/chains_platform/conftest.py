@@ -1,6 +1,6 @@
 """A whole control plane over fakes, below a temporary directory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -93,9 +93,10 @@ class Plane:
         transport = httpx.ASGITransport(app=app)
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers)
 
-    async def restart(self) -> None:
+    async def restart(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """End the control plane and start another; replicas and gateway go on."""
         await self.services.close()
+        meanwhile()
         self.services = await make_services(self)
         await self.services.adopt()
 
