@@ -23,7 +23,8 @@ _ADOPT_TIMEOUT_S: Final = 2.0
 _LOOK_S: Final = 0.01
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
-_STOP_S: Final = 35.0
+_STOP_S: Final = 15.0
+_HANGING_STOP_S: Final = 0.5
 _PASSED_ON: Final = ("PYTHONPATH", "VIRTUAL_ENV", "XDG_RUNTIME_DIR", "XDG_DATA_HOME")
 
 
@@ -81,9 +82,10 @@ class GatewayProcess:
         """
         run = self._read()
         if run is not None and processes.is_alive(run.process):
-            if port in (0, run.port) and run.host == self.host and await self._answers(_ADOPT_TIMEOUT_S):
+            is_answering = await self._answers(_ADOPT_TIMEOUT_S)
+            if is_answering and port in (0, run.port) and run.host == self.host:
                 return run
-            await processes.stop(run.process, _STOP_S)
+            await processes.stop(run.process, _STOP_S if is_answering else _HANGING_STOP_S)
             processes.reap(run.process)
         return await self._start(port)
 

@@ -14,7 +14,8 @@ from chains_platform.layout import Layout, write_private
 from chains_platform.locks import hold_lock
 from chains_platform.tokens import Tokens
 
-_GRACE_S: Final = 30.0
+_GRACE_S: Final = 10.0
+"""So long requests, streams and websockets get to end."""
 
 
 async def run_gateway(layout: Layout, host: str, port: int, allowed_hosts: frozenset[str]) -> None:

@@ -6,6 +6,7 @@ from chains_protocol.routes import GatewayRoutes, GatewayTarget, ReplicaSet, cho
 
 _ENVIRONMENT = "environments/"
 _PRODUCTION = "production"
+_NOBODY = ReplicaSet(token="")
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,11 @@ class Table:
         return found
 
     def replicas(self, deployment: str, version: int) -> ReplicaSet | None:
-        """The replicas that serve a version now; None if the deployment left the table."""
+        """The replicas that serve a version now, perhaps none; None if the deployment left the table."""
         target = self._targets.get(deployment)
-        return choose_set(target.sets, version) if target is not None else None
+        if target is None:
+            return None
+        return choose_set(target.sets, version) or _NOBODY
 
     def addresses(self) -> frozenset[str]:
         """Every address that a request could go to."""

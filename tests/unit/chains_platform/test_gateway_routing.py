@@ -65,6 +65,12 @@ def test_a_version_is_served_by_the_latest_set_not_after_it(version: int, addres
     assert table(sets=sets).replicas("unknown", version) is None
 
 
+def test_a_deployment_without_replicas_is_not_a_deployment_that_is_gone() -> None:
+    found = table().replicas("d", 1)
+    assert found is not None
+    assert found.addresses == ()
+
+
 # balance
 
 
