@@ -1,14 +1,13 @@
-"""Push, promote, roll back, delete: what happens to whole deployments."""
+"""Plan and push: how deployments come to be."""
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from chains_platform import changes, planning
-from chains_platform.distribution import LOST
 from chains_platform.parts import Parts
 from chains_platform.refusals import (
     Refusal,
@@ -16,12 +15,12 @@ from chains_platform.refusals import (
     conflict,
     unknown_chain,
     unknown_deployment,
-    unknown_environment,
 )
 from chains_platform.retirement import Retirement
 from chains_platform.rollout import Rollout
 from chains_platform.secrets import missing_secrets
 from chains_platform.state import ChainRecord, DeploymentRecord, SetRecord, State
+from chains_platform.switching import Switch, without_superseded
 from chains_platform.validation import check_manifest
 from chains_protocol.control import (
     DeploymentKind,
@@ -34,27 +33,23 @@ from chains_protocol.control import (
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.manifest import ChainManifest, PackageManifest
 
-_GATEWAY_WAIT_S: Final = 15.0
-_GATEWAY_AGAIN_S: Final = 0.2
-
 _log = logging.getLogger(__name__)
 
 
 class Deployments:
     """One object a control plane; its background tasks are bound to its loop."""
 
-    def __init__(self, parts: Parts, rollout: Rollout, retirement: Retirement) -> None:
+    def __init__(self, parts: Parts, rollout: Rollout, switch: Switch, retirement: Retirement) -> None:
         self._ledger = parts.ledger
         self._engine = parts.engine
         self._blobs = parts.blobs
         self._secrets = parts.secrets
         self._events = parts.events
-        self._distribution = parts.distribution
         self._rollout = rollout
+        self._switch = switch
         self._retirement = retirement
         self._new_id = parts.new_id
         self._clock = parts.clock
-        self._delete_drain_s = parts.timeouts.delete_s
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -170,10 +165,10 @@ class Deployments:
         else:
             record = self._new_record(chain, request, deployment_id, diagnostics)
         version = record.version + 1 if record.is_live else record.version
-        kept = self._kept(record, manifest, current if is_update else None)
+        kept = self.kept(record, manifest, current if is_update else None)
         self._ledger.apply(lambda s: _with_chain(s, chain, record.created_at))
-        self._ledger.apply(lambda s: _begun(s, record, manifest.packages, kept, version))
-        self._report(record.id, DeploymentState.QUEUED)
+        self._ledger.apply(lambda s: begun(s, record, manifest.packages, kept, version))
+        self._switch.report(record.id, DeploymentState.QUEUED)
         self._spawn(record.id, self._roll_out(record.id, version, manifest, kept))
         await self._ledger.saved()
         return self._ledger.state.deployments[record.id]
@@ -196,7 +191,7 @@ class Deployments:
             diagnostics=diagnostics,
         )
 
-    def _kept(
+    def kept(
         self, record: DeploymentRecord, manifest: ChainManifest, current: DeploymentRecord | None
     ) -> dict[str, SetRecord]:
         """The running sets that serve this manifest's Chainlets just so, by display name."""
@@ -233,14 +228,14 @@ class Deployments:
         record = self._ledger.state.deployments[deployment_id]
         new = [p for p in manifest.packages if p.spec.display_name not in kept]
         if new:
-            self._set_state(deployment_id, DeploymentState.BUILDING)
+            self.set_state(deployment_id, DeploymentState.BUILDING)
             await self._rollout.build(record, new)
-        self._set_state(deployment_id, DeploymentState.STARTING)
+        self.set_state(deployment_id, DeploymentState.STARTING)
         sets = {p.spec.display_name: self._rollout.new_set(record, p, version) for p in new}
         await self._rollout.start(deployment_id, version, manifest.packages, sets)
         await self._switch(lambda s: self._activated(s, deployment_id, version, manifest))
-        self._report(deployment_id, DeploymentState.ACTIVE)
-        await self._after_switch(record.chain)
+        self._switch.report(deployment_id, DeploymentState.ACTIVE)
+        self._switch.release_superseded(record.chain)
         if record.is_live:
             self._retirement.retire_later(deployment_id, version)
 
@@ -252,28 +247,7 @@ class Deployments:
         state = state.with_deployment(replace(record, diagnostics=warnings))
         if record.environment is not None:
             state = changes.point(state, record.chain, record.environment, deployment_id, self._clock())
-        return _without_superseded(state, record.chain)
-
-    async def _switch(self, change: Callable[[State], State]) -> None:
-        """Make a change visible; the gateway may be starting again just now."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _GATEWAY_WAIT_S
-        while True:
-            try:
-                await self._distribution.switch(change)
-                break
-            except LOST:
-                if loop.time() > deadline:
-                    raise
-                await asyncio.sleep(_GATEWAY_AGAIN_S)
-        await self._ledger.saved()
-
-    async def _after_switch(self, chain: str) -> None:
-        """Let superseded deployments end, and tell who was promoted."""
-        for record in self._ledger.state.deployments_of(chain):
-            if record.state is DeploymentState.INACTIVE and record.members:
-                self._report(record.id, DeploymentState.INACTIVE)
-                self._retirement.release_later(record.id)
+        return without_superseded(state, record.chain)
 
     def _failed(self, deployment_id: str, version: int, diagnostics: tuple[Diagnostic, ...]) -> None:
         if deployment_id not in self._ledger.state.deployments:
@@ -289,98 +263,18 @@ class Deployments:
                 message=diagnostic.message,
                 diagnostic=diagnostic.model_dump(mode="json"),
             )
-        self._report(deployment_id, DeploymentState.FAILED, diagnostics[0].message if diagnostics else "")
-
-    # --- environments
-
-    async def promote(self, chain: str, environment: str, deployment: str) -> DeploymentRecord:
-        """Let an environment point at a deployment; one that was stopped is started first."""
-        record = self.find(chain, deployment)
-        if record.is_development:
-            raise bad_request(
-                "a development deployment can't be promoted",
-                "publish it: `chains push` without `--development`",
-            )
-        return await self._move(
-            record, lambda s: changes.point(s, chain, environment, record.id, self._clock())
+        self._switch.report(
+            deployment_id, DeploymentState.FAILED, diagnostics[0].message if diagnostics else ""
         )
 
-    async def rollback(self, chain: str, environment: str) -> DeploymentRecord:
-        """Let an environment point at what it pointed at before."""
-        if chain not in self._ledger.state.chains:
-            raise unknown_chain(chain)
-        found = self._ledger.state.environments.get(f"{chain}/{environment}")
-        if found is None or found.deployment is None:
-            raise unknown_environment(chain, environment)
-        if found.former is None:
-            raise unknown_environment(
-                chain, environment, f"environment `{environment}` of `{chain}` pointed at nothing before"
-            )
-        record = self.find(chain, found.former)
-        return await self._move(record, lambda s: changes.point_back(s, chain, environment))
+    # --- ends
 
-    async def _move(self, record: DeploymentRecord, change: Callable[[State], State]) -> DeploymentRecord:
-        if not record.is_live:
-            if record.state is not DeploymentState.INACTIVE:
-                raise bad_request(f"deployment `{record.id}` is {record.state.value}, not active")
-            await self._revive(record)
-        await self._switch(lambda s: _without_superseded(change(s), record.chain))
-        self._events.add(EventKind.PROMOTED, record.chain, deployment=record.id)
-        await self._after_switch(record.chain)
-        return self._ledger.state.deployments[record.id]
-
-    async def _revive(self, record: DeploymentRecord) -> None:
-        """Start a deployment that was stopped; returns when it could serve."""
-        async with self.lock(record.id):
-            kept = self._kept(record, record.manifest, None)
-            new = [p for p in record.packages if p.spec.display_name not in kept]
-            begun = replace(record, members=(), edges=(), state=DeploymentState.STARTING)
-            self._ledger.apply(lambda s: _begun(s, begun, record.packages, kept, record.version))
-            try:
-                await self._rollout.build(record, new)
-                sets = {p.spec.display_name: self._rollout.new_set(record, p, record.version) for p in new}
-                await self._rollout.start(record.id, record.version, record.packages, sets)
-            except BaseException:
-                self._ledger.apply(lambda s: changes.release(s, record.id))
-                self._set_state(record.id, DeploymentState.INACTIVE)
-                raise
-            self._ledger.apply(
-                lambda s: s.with_deployment(
-                    replace(s.deployments[record.id], state=DeploymentState.ACTIVE, is_live=True)
-                )
-            )
-
-    # --- removal
-
-    async def delete(self, chain: str, deployment: str) -> DeploymentRecord:
-        """Stop a deployment and forget it."""
-        record = self.find(chain, deployment)
-        pointing = [e.name for e in self._ledger.state.environments_of(chain) if e.deployment == record.id]
-        if pointing:
-            raise bad_request(
-                f"environment `{pointing[0]}` points at deployment `{record.id}`",
-                f"promote another deployment to `{pointing[0]}` first, or delete the chain",
-            )
-        await self._delete(record)
-        return replace(record, state=DeploymentState.DELETED, is_live=False)
-
-    async def delete_chain(self, chain: str) -> None:
-        """Stop all deployments of a chain and forget it."""
-        if chain not in self._ledger.state.chains:
-            raise unknown_chain(chain)
-        for record in self._ledger.state.deployments_of(chain):
-            await self._delete(record)
-        self._ledger.apply(lambda s: _without_chain(s, chain))
-        await self._ledger.saved()
-
-    async def _delete(self, record: DeploymentRecord) -> None:
-        task = self._tasks.get(record.id)
+    async def cancel(self, deployment_id: str) -> None:
+        """Stop a deployment that is being started; returns when it is recorded as failed."""
+        task = self._tasks.get(deployment_id)
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        await self._switch(lambda s: changes.forget_deployment(s, record.id))
-        self._report(record.id, DeploymentState.DELETED)
-        self._retirement.release_later(record.id, lambda s: _purged(s, record.id), self._delete_drain_s)
 
     async def close(self) -> None:
         """Stop what is being started; it is recorded as failed."""
@@ -391,20 +285,10 @@ class Deployments:
 
     # --- small things
 
-    def _set_state(self, deployment_id: str, state: DeploymentState) -> None:
+    def set_state(self, deployment_id: str, state: DeploymentState) -> None:
+        """Record and tell how far a deployment is."""
         self._ledger.apply(lambda s: s.with_deployment(replace(s.deployments[deployment_id], state=state)))
-        self._report(deployment_id, state)
-
-    def _report(self, deployment_id: str, state: DeploymentState, message: str = "") -> None:
-        record = self._ledger.state.deployments[deployment_id]
-        self._events.add(
-            EventKind.DEPLOYMENT_STATE,
-            record.chain,
-            deployment=deployment_id,
-            message=message,
-            state=state.value,
-            version=record.version,
-        )
+        self._switch.report(deployment_id, state)
 
     def _spawn(self, deployment_id: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -417,7 +301,7 @@ class Deployments:
         task.add_done_callback(finished)
 
 
-def _begun(
+def begun(
     state: State,
     record: DeploymentRecord,
     packages: tuple[PackageManifest, ...],
@@ -433,28 +317,6 @@ def _begun(
 
 def _with_chain(state: State, chain: str, now: float) -> State:
     return state if chain in state.chains else state.with_chain(ChainRecord(chain, now))
-
-
-def _without_superseded(state: State, chain: str) -> State:
-    for deployment_id in changes.superseded(state, chain):
-        state = changes.deactivate(state, deployment_id, DeploymentState.INACTIVE)
-    return state
-
-
-def _purged(state: State, deployment_id: str) -> State:
-    return replace(
-        state,
-        deployments={k: v for k, v in state.deployments.items() if k != deployment_id},
-        log_sources={k: v for k, v in state.log_sources.items() if v.deployments != (deployment_id,)},
-    )
-
-
-def _without_chain(state: State, chain: str) -> State:
-    return replace(
-        state,
-        chains={k: v for k, v in state.chains.items() if k != chain},
-        environments={k: v for k, v in state.environments.items() if v.chain != chain},
-    )
 
 
 def _internal(error: Exception) -> Diagnostic:
@@ -473,4 +335,4 @@ def _interrupted() -> Diagnostic:
     )
 
 
-__all__ = ["Deployments"]
+__all__ = ["Deployments", "begun"]

@@ -11,6 +11,7 @@ from chains_platform.blobs import BlobStore
 from chains_platform.deployments import Deployments
 from chains_platform.distribution import Distribution, GatewayAdmin, ReplicaConnect
 from chains_platform.engines.engine import Engine
+from chains_platform.environments import Environments
 from chains_platform.events import EventLog
 from chains_platform.layout import Layout
 from chains_platform.ledger import Ledger
@@ -18,6 +19,7 @@ from chains_platform.logs import Logs
 from chains_platform.parts import Parts, Timeouts
 from chains_platform.patches import Patches
 from chains_platform.reconciler import Reconciler
+from chains_platform.removal import Removal
 from chains_platform.replica_client import ReplicaClient
 from chains_platform.retirement import Retirement
 from chains_platform.rollout import Rollout
@@ -25,6 +27,7 @@ from chains_platform.secrets import SecretStore
 from chains_platform.smoke import SmokeCall, smoke_call
 from chains_platform.store.store import Store
 from chains_platform.store.writer import Writer
+from chains_platform.switching import Switch
 from chains_platform.tokens import Tokens
 
 _EVENTS_KEPT: Final = 100_000
@@ -48,6 +51,8 @@ class Services:
     distribution: Distribution
     reconciler: Reconciler
     deployments: Deployments
+    environments: Environments
+    removal: Removal
     patches: Patches
     retirement: Retirement
     writer: Writer
@@ -135,7 +140,8 @@ async def open_services(
     )
     rollout = Rollout(parts)
     retirement = Retirement(ledger, distribution, limits.drain_s)
-    deployments = Deployments(parts, rollout, retirement)
+    switch = Switch(parts, retirement)
+    deployments = Deployments(parts, rollout, switch, retirement)
     return Services(
         layout=layout,
         tokens=tokens,
@@ -150,6 +156,8 @@ async def open_services(
         distribution=distribution,
         reconciler=Reconciler(parts, admin_token=tokens.replica_admin, log_dir=layout.replica),
         deployments=deployments,
+        environments=Environments(parts, deployments, rollout, switch),
+        removal=Removal(parts, deployments, switch, retirement),
         patches=Patches(parts, deployments, rollout, retirement, token_of=tokens.edge, smoke_call=smoke),
         retirement=retirement,
         writer=writer,

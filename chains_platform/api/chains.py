@@ -103,16 +103,16 @@ async def patch(services: Services, request: Request) -> Response:
 async def promote(services: Services, request: Request) -> Response:
     chain, environment = name_of(request, "chain"), name_of(request, "environment")
     body = await parse(request, PromoteRequest)
-    return reply(_info(services, await services.deployments.promote(chain, environment, body.deployment)))
+    return reply(_info(services, await services.environments.promote(chain, environment, body.deployment)))
 
 
 async def rollback(services: Services, request: Request) -> Response:
     chain, environment = name_of(request, "chain"), name_of(request, "environment")
-    return reply(_info(services, await services.deployments.rollback(chain, environment)))
+    return reply(_info(services, await services.environments.rollback(chain, environment)))
 
 
 async def delete_deployment(services: Services, request: Request) -> Response:
-    record = await services.deployments.delete(name_of(request, "chain"), name_of(request, "deployment"))
+    record = await services.removal.delete(name_of(request, "chain"), name_of(request, "deployment"))
     return reply(_info(services, record))
 
 
@@ -121,7 +121,7 @@ async def delete_chain(services: Services, request: Request) -> Response:
     if chain not in services.ledger.state.chains:
         raise unknown_chain(chain)
     info = chain_info(services.ledger.state, chain, services.gateway_url())
-    await services.deployments.delete_chain(chain)
+    await services.removal.delete_chain(chain)
     return reply(ChainInfo(name=info.name, created_at=info.created_at))
 
 

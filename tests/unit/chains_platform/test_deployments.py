@@ -214,7 +214,7 @@ async def test_rollback_leads_back_without_starting_anything(plane: Plane) -> No
     await plane.push(manifest(package("Entry", "2")), environment="production")
     starts = list(plane.engine.starts)
 
-    record = await plane.services.deployments.rollback("poems", "production")
+    record = await plane.services.environments.rollback("poems", "production")
 
     assert record.id == first.id
     assert plane.gateway.selectors()["production"] == first.id
@@ -227,7 +227,7 @@ async def test_promoting_a_stopped_deployment_starts_it_first(plane: Plane) -> N
     await plane.quiet("Entry")
     assert plane.state.deployments[first.id].state is DeploymentState.INACTIVE
 
-    record = await plane.services.deployments.promote("poems", "production", first.id)
+    record = await plane.services.environments.promote("poems", "production", first.id)
 
     assert record.state is DeploymentState.ACTIVE
     assert plane.gateway.selectors()["production"] == first.id
@@ -237,7 +237,7 @@ async def test_promoting_a_stopped_deployment_starts_it_first(plane: Plane) -> N
 async def test_deleting_a_deployment_stops_it(plane: Plane) -> None:
     record = await plane.develop(manifest(package("Entry")))
 
-    await plane.services.deployments.delete("poems", "development")
+    await plane.services.removal.delete("poems", "development")
     await plane.quiet()
 
     assert plane.engine.running() == []
@@ -254,7 +254,7 @@ async def test_deleting_while_it_starts_leaves_nothing(plane: Plane) -> None:
     record, _ = await plane.services.deployments.deploy("poems", request)
     await plane.services.ledger.wait(lambda s: True if any(r.pid for r in s.replicas.values()) else None, 5)
 
-    await plane.services.deployments.delete("poems", record.id)
+    await plane.services.removal.delete("poems", record.id)
     await plane.quiet()
 
     assert plane.engine.running() == []
@@ -264,14 +264,14 @@ async def test_a_deployment_that_an_environment_points_at_is_not_deleted(plane: 
     record = await plane.push(manifest(package("Entry")), environment="production")
 
     with pytest.raises(Refusal, match="production"):
-        await plane.services.deployments.delete("poems", record.id)
+        await plane.services.removal.delete("poems", record.id)
 
 
 async def test_deleting_a_chain_stops_everything_of_it(plane: Plane) -> None:
     await plane.push(manifest(package("Entry")), environment="production")
     await plane.develop(manifest(package("Entry")))
 
-    await plane.services.deployments.delete_chain("poems")
+    await plane.services.removal.delete_chain("poems")
     await plane.quiet()
 
     assert plane.engine.running() == []
