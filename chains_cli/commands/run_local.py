@@ -40,14 +40,24 @@ def run_local(
     data_dir: Annotated[
         str | None, typer.Option("--data-dir", metavar="DIR", help="The data directory of the context.")
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve it over HTTP on this machine; a save reloads it.")
+    ] = False,
+    port: Annotated[
+        int,
+        typer.Option("--port", metavar="PORT", min=0, max=65535, help="Where to serve; 0: any free port."),
+    ] = 8000,
     python: PythonOption = None,
 ) -> int:
     """Run the chain in SOURCE in one process on this machine."""
-    from chains_cli.console.run_local import local_lines
+    from chains_cli.console.run_local import local_lines, serve_lines
     from chains_cli.operations.inputs import read_input
     from chains_cli.operations.run_local import LocalOptions
     from chains_cli.operations.run_local import run_local as run
+    from chains_cli.operations.serve_local import serve_local
 
+    if serve and input is not None:
+        raise typer.BadParameter("choose one of --serve and --input")
     secrets = dict(_secret(text) for text in secret or ())
     with cli.console() as console:
         options = LocalOptions(
@@ -58,6 +68,17 @@ def run_local(
             None if data_dir is None else cli.path(data_dir),
             python,
         )
+        if serve:
+            served = serve_local(
+                cli.path(source),
+                entrypoint,
+                cli.settings,
+                options=options,
+                port=port,
+                report=console.show,
+                environ=cli.world.environ,
+            )
+            return console.finish(served, lambda p: serve_lines(served))
         result = run(
             cli.path(source),
             entrypoint,

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterable
 
+from chains_cli.console.layout import plural
 from chains_cli.console.palette import Palette
 from chains_cli.console.values import value_text
 from chains_cli.operations.example import shell_quoted
 from chains_cli.operations.run_local import LocalResult
+from chains_cli.operations.serve_local import ServeResult
 
 
 def local_lines(result: LocalResult, source: str, palette: Palette) -> Iterable[str]:
@@ -22,4 +24,9 @@ def local_lines(result: LocalResult, source: str, palette: Palette) -> Iterable[
         yield value_text(result.value)
 
 
-__all__ = ["local_lines"]
+def serve_lines(result: ServeResult) -> Iterable[str]:
+    """What was served."""
+    yield f"{result.chain}: stopped serving after {plural(result.reloads, 'reload')}"
+
+
+__all__ = ["local_lines", "serve_lines"]

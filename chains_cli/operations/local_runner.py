@@ -4,6 +4,7 @@ Run by path: `PYTHON -P local_runner.py FD`, the request as JSON on standard inp
 frames to file descriptor FD, one JSON object a line:
 
     {"item": VALUE, "form": "text" | "bytes" | "json"}    an item of a stream; bytes are base64
+    {"ready": true}                                       it serves on the socket of the request
     {"result": VALUE}                                     the result; null for a stream
     {"error": Diagnostic, ...}                            what ended the run
 
@@ -67,7 +68,9 @@ def main() -> None:
     sys.path.insert(0, request["workspace"])
     sys.argv = [request["source"]]
     frames = Frames(fd)
-    frames.send(_run(request, frames))
+    last = _run(request, frames)
+    with contextlib.suppress(BrokenPipeError):  # nobody listens to a server after it was ready
+        frames.send(last)
     os.close(fd)
 
 
@@ -77,7 +80,7 @@ def _run(request: Request, frames: Frames) -> dict[str, Any]:
 
     try:
         chainlet = _load(request)
-        arguments = _arguments(chainlet, request)
+        arguments = _arguments(chainlet, request) if request["listen_fd"] is None else {}
     except BaseException as error:
         return _error(error, Code.IMPORT_FAILED, f"`{Path(request['source']).name}` cannot be run", request)
     from truss_chains.local import run_local
@@ -92,6 +95,11 @@ def _run(request: Request, frames: Frames) -> dict[str, Any]:
         ):
             instance = chainlet()
             failed, code = f"`{name}` failed", Code.CALL_FAILED
+            if request["listen_fd"] is not None:
+                from chains_cli.operations.local_server import serve
+
+                serve(chainlet, instance, request["listen_fd"], lambda: frames.send({"ready": True}))
+                return {"result": None}
             return {"result": _call(chainlet, instance, arguments, frames)}
     except BaseException as error:  # SystemExit too: it is the user's code that ended
         return _error(error, code, failed, request)

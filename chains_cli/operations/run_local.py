@@ -14,13 +14,14 @@ from chains_cli.events import Report
 from chains_cli.exits import Exit
 from chains_cli.operations.example import example_json, shell_quoted
 from chains_cli.operations.local_process import LocalProcess
-from chains_cli.operations.source import SourceOptions, parse_mocks, read_chain
+from chains_cli.operations.source import SourceOptions, absolute_mocks, read_chain
 from chains_cli.settings import Settings
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.spec import ChainletSpec, ChainSpec
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_RUNNER: Final = Path(__file__).with_name("local_runner.py")
+RUNNER: Final = Path(__file__).with_name("local_runner.py")
+"""What the user's interpreter runs, by path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def run_local(
         DiagnosticsError: CH1xx for a chain that is not valid. What the user's code raises is
             in the result, with `exit_code` 1.
     """
+    options = replace(options, mocks=absolute_mocks(options.mocks, settings.cwd))
     how = SourceOptions(None, options.mocks, options.python)
     chain = read_chain(source, entrypoint, settings, options=how, report=report, environ=environ)
     chainlet = chain.chainlet(chain.entrypoint).spec
@@ -79,9 +81,9 @@ def run_local(
         (
             chain.python.executable,
             "-P",
-            str(_RUNNER),
+            str(RUNNER),
         ),  # -P: the runner's directory is no place to import from
-        _request(chain, chainlet, options, settings.cwd),
+        runner_request(chain, options),
         environ,
         lambda line: report(events.UserOutput(line)),
     )
@@ -111,7 +113,11 @@ def _described(chain: ChainSpec, chainlet: ChainletSpec) -> LocalResult:
     )
 
 
-def _request(chain: ChainSpec, chainlet: ChainletSpec, options: LocalOptions, cwd: Path) -> dict[str, Any]:
+def runner_request(
+    chain: ChainSpec, options: LocalOptions, *, listen_fd: int | None = None
+) -> dict[str, Any]:
+    """What `local_runner` is asked for; with `listen_fd` it serves instead of calling once."""
+    chainlet = chain.chainlet(chain.entrypoint).spec
     return {
         "root": str(_ROOT),
         "source": chain.source,
@@ -121,17 +127,18 @@ def _request(chain: ChainSpec, chainlet: ChainletSpec, options: LocalOptions, cw
         "input": options.input,
         "hint": f"for example: --input {shell_quoted(example_json(chainlet.endpoint.input_schema))}",
         "placeholders": _stood_in(chain),
-        "mocks": {m.name: _mock(m) for m in parse_mocks(options.mocks, cwd)},
+        "mocks": {m.name: _mock(m) for m in map(MockOption.parse, options.mocks)},
         "strict": options.strict,
         "secrets": dict(options.secrets),
         "data_dir": str(options.data_dir) if options.data_dir else None,
+        "listen_fd": listen_fd,
     }
 
 
 def _mock(option: MockOption) -> dict[str, str] | str:
     if option.file is None or option.class_name is None:
         return "auto"
-    return {"file": option.file, "class": option.class_name}
+    return {"file": str(Path(option.file).resolve()), "class": option.class_name}
 
 
 def _stood_in(chain: ChainSpec) -> list[str]:
@@ -168,4 +175,4 @@ def _no_directory(path: Path) -> Diagnostic:
     )
 
 
-__all__ = ["LocalOptions", "LocalResult", "run_local"]
+__all__ = ["RUNNER", "LocalOptions", "LocalResult", "run_local", "runner_request"]

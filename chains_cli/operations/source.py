@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def read_chain(
         entrypoint,
         python=options.python,
         chain_name=options.chain_name,
-        mocks=parse_mocks(options.mocks, settings.cwd),
+        mocks=[MockOption.parse(m) for m in absolute_mocks(options.mocks, settings.cwd)],
         report_output=lambda line: report(events.UserOutput(line)),
         environ=environ,
     )
@@ -53,14 +53,16 @@ def read_chain(
     return spec
 
 
-def parse_mocks(values: Iterable[str], cwd: Path) -> list[MockOption]:
-    """The values of `--mock`, with files as absolute paths.
+def absolute_mocks(values: Iterable[str], cwd: Path) -> tuple[str, ...]:
+    """The values of `--mock` with files as absolute paths.
 
     Raises:
         DiagnosticsError: CH127.
     """
     options = [MockOption.parse(text) for text in values]
-    return [replace(o, file=str((cwd / o.file).resolve())) if o.file else o for o in options]
+    return tuple(
+        f"{o.name}={(cwd / o.file).resolve()}:{o.class_name}" if o.file else f"{o.name}=auto" for o in options
+    )
 
 
 def truss_conflict() -> Diagnostic | None:
@@ -77,4 +79,4 @@ def truss_conflict() -> Diagnostic | None:
     )
 
 
-__all__ = ["SourceOptions", "parse_mocks", "read_chain", "truss_conflict"]
+__all__ = ["SourceOptions", "absolute_mocks", "read_chain", "truss_conflict"]
