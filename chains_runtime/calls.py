@@ -81,6 +81,7 @@ async def serve_call(replica: Replica, headers: RequestHeaders, receive: Receive
     if body is None:
         return  # the client has gone, nothing was executed
     guard = CallGuard(receive, headers.deadline_at(time.monotonic()))
+    replica.watch.add(guard)
     try:
         await _admit(Incoming(replica, headers, body, send, guard))
     except asyncio.CancelledError:
@@ -90,7 +91,7 @@ async def serve_call(replica: Replica, headers: RequestHeaders, receive: Receive
             text = "The call did not finish before its caller's deadline."
             await send_error(send, 504, text, code=CHAINLET_FAULT)
     finally:
-        guard.close()
+        replica.watch.remove(guard)
 
 
 async def _admit(incoming: Incoming) -> None:

@@ -8,6 +8,7 @@ loaded with the first of them.
 import asyncio
 import http
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -26,6 +27,8 @@ PIPELINE: Final = 8
 """Requests that may wait on one connection while one is being answered."""
 
 _STATUS_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in http.HTTPStatus}
+
+_CAN_START_EAGERLY: Final = sys.version_info >= (3, 12)
 
 App = Callable[[Scope, Receive, Send], Any]
 Upgrade = Callable[[asyncio.Transport, bytes], None]
@@ -65,7 +68,13 @@ class HttpServer:
 
     def run(self, work: Any) -> None:
         """Start the answer of one request."""
-        task = self._loop.create_task(work)
+        if _CAN_START_EAGERLY:
+            # An answer that waits for nothing is written before this returns.
+            task: asyncio.Task[None] = asyncio.Task(work, loop=self._loop, eager_start=True)  # type: ignore[call-arg, unused-ignore]
+            if task.done():
+                return
+        else:
+            task = self._loop.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -96,6 +105,7 @@ class Exchange:
         "_connection",
         "_head",
         "_waiter",
+        "admitted",
         "chunked",
         "complete",
         "delivered",
@@ -116,6 +126,7 @@ class Exchange:
         self.scope = scope
         self.keep_alive = keep_alive
         self.expects_continue = expects
+        self.admitted = False
         self.complete = False
         """The request's body has arrived."""
         self.delivered = False
@@ -239,6 +250,9 @@ class ServerConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             _LOG.info("A request that is not HTTP was refused: %s", error)
             self._refuse()
+        else:
+            if self._arriving is not None:
+                self._admit(self._arriving)  # a long body: who is not let in need not send it
 
     def pause_writing(self) -> None:
         self.is_paused = True
@@ -275,13 +289,7 @@ class ServerConnection(asyncio.Protocol):
         }
         expects = any(n == b"expect" and v.lower() == b"100-continue" for n, v in self._headers)
         keep_alive = self._parser.should_keep_alive()
-        exchange = self._arriving = Exchange(self, scope, keep_alive=keep_alive, expects=expects)
-        if self._answering is None:
-            self._start(exchange)
-        else:
-            self._waiting.append(exchange)
-            if len(self._waiting) > PIPELINE:
-                self._transport.pause_reading()
+        self._arriving = Exchange(self, scope, keep_alive=keep_alive, expects=expects)
 
     def on_body(self, body: bytes) -> None:
         if self._arriving is not None:
@@ -291,9 +299,22 @@ class ServerConnection(asyncio.Protocol):
         exchange, self._arriving = self._arriving, None
         if exchange is not None:
             exchange.complete = True
+            self._admit(exchange)
             exchange.wake()
 
     # --- answering ---------------------------------------------------------------------------------
+
+    def _admit(self, exchange: Exchange) -> None:
+        """Answer now, or after those before it."""
+        if exchange.admitted:
+            return
+        exchange.admitted = True
+        if self._answering is None:
+            self._start(exchange)
+        else:
+            self._waiting.append(exchange)
+            if len(self._waiting) > PIPELINE:
+                self._transport.pause_reading()
 
     def _start(self, exchange: Exchange) -> None:
         self._answering = exchange

@@ -16,6 +16,7 @@ from chains_protocol.routes import ReplicaRoutes
 from chains_protocol.rpc import Revision
 from chains_runtime.failures import UserPaths, load_failure
 from chains_runtime.generation import Generation
+from chains_runtime.guard import CallWatch
 from chains_runtime.hotswap.modules import ModuleTable
 from chains_runtime.hotswap.space import ModuleSpace
 from chains_runtime.loading import Loader
@@ -55,6 +56,7 @@ class Replica:
         self.routes = RouteTable(launch.routes, launch.deployment)
         self.admin = TokenSet((launch.admin_token,))
         self.slots = Slots(package.spec.compute.predict_concurrency, queue_limit)
+        self.watch = CallWatch()
         self.paths = UserPaths(launch.user_root)
         self.space = ModuleSpace(_running_table)
         self.outbound = Outbound(lambda: self.routes, Client(), asyncio.get_running_loop())
@@ -238,6 +240,7 @@ class Replica:
 
     def close(self) -> None:
         """Take the replica out of this interpreter."""
+        self.watch.close()
         self.outbound.close()
         self.space.close()
         if self._pool is not None:

@@ -18,6 +18,7 @@ from chains_runtime.websocket_server import WebSocketServer
 
 BACKLOG: Final = 2048
 CLOSE_WITHIN_S: Final = 1.0
+WARM_UP_AFTER_S: Final = 2.0
 
 
 def bind_unix(path: Path) -> socket.socket:
@@ -50,14 +51,15 @@ def bind_tcp(host: str, port: int) -> socket.socket:
 async def serve(launch: ReplicaLaunch, package: OpenPackage, listener: socket.socket) -> Replica:
     """Serve until drained or failed; the replica says with which exit code to end."""
     replica = Replica(launch, package)
-    app = ReplicaApp(replica, Patcher(replica))
+    patcher = Patcher(replica)
+    app = ReplicaApp(replica, patcher)
     websockets = WebSocketServer(app, package.spec.options.transport or {})
     server = HttpServer(app, websockets.take_over)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, replica.drain)
     await server.listen(listener, BACKLOG)
-    loading = loop.create_task(_load(replica, websockets))
+    loading = loop.create_task(_load(replica, patcher, websockets))
     await replica.finished
     loading.cancel()
     await server.close(CLOSE_WITHIN_S)
@@ -66,10 +68,13 @@ async def serve(launch: ReplicaLaunch, package: OpenPackage, listener: socket.so
     return replica
 
 
-async def _load(replica: Replica, websockets: WebSocketServer) -> None:
+async def _load(replica: Replica, patcher: Patcher, websockets: WebSocketServer) -> None:
     if replica.package.spec.endpoint.is_websocket:
         websockets.load()
     await replica.load()
+    # Later, when the replicas that were started together are no longer in each other's way.
+    await asyncio.sleep(WARM_UP_AFTER_S)
+    await patcher.warm_up()
 
 
 def run(launch: ReplicaLaunch, package: OpenPackage, listener: socket.socket) -> Replica:

@@ -28,10 +28,14 @@ Judge = Callable[[OpenPackage, OpenPackage], Judgement]
 
 
 class PackageJudge:
-    """Asks `chains_analysis`, which is loaded with the first patch: most replicas never get one."""
+    """Asks `chains_analysis`. Not for several threads at once."""
 
     def __init__(self) -> None:
         self._cache: AnalysisCache | None = None
+
+    def warm_up(self, package: OpenPackage) -> None:
+        """Read the package that runs, so that the first patch is as quick as the others."""
+        self(package, package)
 
     def __call__(self, before: OpenPackage, after: OpenPackage) -> Judgement:
         from chains_analysis.cache import AnalysisCache

@@ -64,6 +64,12 @@ class Patcher:
         self._pending: tuple[str, PrepareReply] | None = None
         self._committed = ""
 
+    async def warm_up(self) -> None:
+        """Do now what the first patch would have to wait for."""
+        async with self._lock:
+            if isinstance(self._judge, PackageJudge) and self._replica.is_loaded:
+                await asyncio.to_thread(self._judge.warm_up, self._replica.newest.package)
+
     async def prepare(self, request: PrepareRequest) -> PrepareReply:
         """Load the package beside what runs. `ok` False: nothing was changed."""
         async with self._lock:
