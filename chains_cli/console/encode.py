@@ -15,6 +15,8 @@ SCHEMA: Final = 1
 
 def to_plain(value: Any) -> Any:  # Any: whatever an event or result holds; JSON values come out
     """`value` as JSON values."""
+    if hasattr(value, "to_json") and not isinstance(value, type):
+        return value.to_json()
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

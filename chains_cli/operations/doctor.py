@@ -128,10 +128,11 @@ def check_watches(limit_file: Path) -> Check:
 
 
 def check_truss() -> Check:
+    """Two packages of one name in one environment: it is chance which one is imported."""
     found = truss_conflict()
     if found is None:
         return Check("truss", True, "no other `truss_chains` is installed here")
-    return Check("truss", False, found.message, found.help)
+    return Check("truss", False, found.message)
 
 
 __all__ = [

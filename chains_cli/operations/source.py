@@ -1,7 +1,7 @@
 """FILE -> ChainSpec, with the events that go with it."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -65,17 +65,21 @@ def absolute_mocks(values: Iterable[str], cwd: Path) -> tuple[str, ...]:
     )
 
 
-def truss_conflict() -> Diagnostic | None:
-    """A warning if another distribution with a `truss_chains` of its own is installed here."""
+def truss_conflict(find: Callable[[str], object] = distribution) -> Diagnostic | None:
+    """A warning if another distribution with a `truss_chains` of its own is installed here.
+
+    Args:
+        find: looks an installed distribution up by name; raises `PackageNotFoundError`.
+    """
     try:
-        distribution("truss")
+        find("truss")
     except PackageNotFoundError:
         return None
     return Diagnostic(
         code=Code.TRUSS_INSTALLED,
         severity=Severity.WARNING,
-        message="the distribution `truss` is installed beside chains and brings a `truss_chains` of its own",
-        help="keep them apart: `pip uninstall truss`, then `pip install --force-reinstall chains-toolchain`",
+        message="the distribution `truss` is installed beside chains and brings a `truss_chains` of its own; "
+        "remove it: `pip uninstall truss`, then `pip install --force-reinstall chains-toolchain`",
     )
 
 

@@ -176,3 +176,18 @@ def test_columns_ignore_colour_and_count_wide_characters() -> None:
     assert lines[0] == "a   x"
     assert lines[2] == "漢  z"
     assert lines[1].endswith("  y")
+
+
+def test_what_knows_its_json_is_asked_for_it() -> None:
+    from chains_cli.console.encode import to_plain
+
+    class Plan:
+        def to_json(self) -> dict[str, object]:
+            return {"steps": []}
+
+    assert to_plain({"plan": Plan(), "path": Path("/a"), "raw": b"\xff", "n": 0.1 + 0.2}) == {
+        "plan": {"steps": []},
+        "path": "/a",
+        "raw": {"base64": "/w=="},
+        "n": 0.3,
+    }
