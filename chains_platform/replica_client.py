@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
@@ -198,7 +199,7 @@ class GatewayClient:
         Returns:
             False if some are still open after `timeout_s`.
         """
-        path = f"/drained?deployment={deployment}&below={below}&timeout_s={timeout_s:g}"
+        path = f"/drained?deployment={quote(deployment)}&below={below}&timeout_s={timeout_s:g}"
         status = await self._admin.ask("GET", path, GatewayStatus, timeout_s=timeout_s + 10.0)
         return not has_open(status.in_flight, deployment, below)
 

@@ -86,11 +86,11 @@ class Gateway:
                 {"WWW-Authenticate": "Bearer"},
             )
         if path.endswith(_RUN_REMOTE):
-            target = self._target(path.removesuffix(_RUN_REMOTE))
-            _need_method(request, "POST")
-            if target.is_websocket:
+            place = path.removesuffix(_RUN_REMOTE)
+            if self._target(place).is_websocket:
                 raise Refusal(HTTPStatus.BAD_REQUEST, f"this chain speaks websocket, at `...{_WEBSOCKET}`")
-            await self._forwarder.run_remote(request, target)
+            _need_method(request, "POST")
+            await self._forwarder.run_remote(request, lambda: self._target(place))
         elif path.endswith(_WEBSOCKET):
             target = self._target(path.removesuffix(_WEBSOCKET))
             _need_method(request, "GET")

@@ -73,12 +73,13 @@ class Router:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def call(self, revision: Revision, deadline: str | None) -> Call:
-        """A request that starts now; `deadline` is the header's text."""
-        now = self.clock()
+    def call(self, revision: Revision, deadline: str | None, started: float) -> Call:
+        """A request that came at `started`, by the router's clock; `deadline` is the header's text."""
         deadline_s = _seconds(deadline) if deadline is not None else None
-        wait_s = self.wait_s if deadline_s is None else min(self.wait_s, deadline_s)
-        return Call(revision, now, now + wait_s, deadline_s)
+        until = self.clock() + self.wait_s
+        if deadline_s is not None:
+            until = min(until, started + deadline_s)
+        return Call(revision, started, until, deadline_s)
 
     async def choose(self, call: Call) -> Chosen:
         """A replica for the next attempt, waiting a bounded time for one to appear.

@@ -13,8 +13,8 @@ from typing import Final, cast
 
 import httptools
 
-from chains_platform.gateway.inflow import Inflow
 from chains_platform.http1 import Headers
+from chains_platform.inflow import Inflow
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_PIPELINED: Final = 16
@@ -333,6 +333,7 @@ class Connection(asyncio.Protocol):
                 request.respond(HTTPStatus.INTERNAL_SERVER_ERROR, [], b"")
         finally:
             self._task = self._active = None
+            request.body.discard()
             if not request.keeps_alive or self._is_draining or self._early is not None:
                 self.close()
             elif self._waiting:

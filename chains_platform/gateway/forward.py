@@ -1,7 +1,8 @@
 """Plain requests: `POST .../run_remote` to one replica, the answer back as it comes."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -13,6 +14,9 @@ from chains_protocol.rpc import AUTHORIZATION, DEADLINE, PREDICT_PATH, REQUEST_I
 
 MAX_BUFFERED_BYTES: Final = 1024 * 1024
 """A request up to this size is kept until it is answered, so that it can go to another replica."""
+
+_BODY_S: Final = 60.0
+"""So long such a request may take to arrive."""
 
 _MAX_UNANSWERED: Final = 2
 """Attempts that may reach a replica and stay unanswered: a request that kills replicas kills two."""
@@ -54,26 +58,35 @@ class Forwarder:
         self._router = router
         self._http = http
 
-    async def run_remote(self, request: Request, target: GatewayTarget) -> None:
-        """Forward one request; it counts as in flight until its answer is sent."""
-        router = self._router
+    async def run_remote(self, request: Request, lookup: Callable[[], GatewayTarget]) -> None:
+        """Forward one request; from its stamp until its answer is sent it counts as in flight.
+
+        Args:
+            request: its body may still be on the way.
+            lookup: where it goes now. Asked again after a wait for the body, so that a slow
+                upload holds no older version.
+        """
+        target = lookup()
+        started = self._router.clock()
+        request.go_on()
+        body, is_whole = b"", request.body.complete
+        if is_whole:
+            body = request.body.take_all()
+        elif (_content_length(request) or 0) <= MAX_BUFFERED_BYTES:
+            body = await _read_begin(request)
+            is_whole = request.body.complete
+            target = lookup()
         revision = Revision(target.deployment, target.version)
-        call = router.call(revision, request.header(_DEADLINE))
-        router.flights.enter(revision)
+        call = self._router.call(revision, request.header(_DEADLINE), started)
+        head, request_id = forwarded_head(request, revision)
+        self._router.flights.enter(revision)
         try:
-            request.go_on()
-            head, request_id = forwarded_head(request, revision)
-            length = _content_length(request)
-            if length is None or length <= MAX_BUFFERED_BYTES:
-                body = await request.body.read_up_to(MAX_BUFFERED_BYTES + 1)
-                if request.body.complete:
-                    await self._buffered(request, call, head, body, request_id)
-                    return
+            if is_whole:
+                await self._buffered(request, call, head, body, request_id)
             else:
-                body = b""
-            await self._streamed(request, call, head, body, request_id)
+                await self._streamed(request, call, head, body, request_id)
         finally:
-            router.flights.leave(revision)
+            self._router.flights.leave(revision)
 
     async def _buffered(
         self, request: Request, call: Call, head: bytes, body: bytes, request_id: bytes
@@ -165,6 +178,15 @@ def _content_length(request: Request) -> int | None:
     return int(text) if text is not None else None
 
 
+async def _read_begin(request: Request) -> bytes:
+    """The body, or the first part of a large one."""
+    try:
+        async with asyncio.timeout(_BODY_S):
+            return await request.body.read_up_to(MAX_BUFFERED_BYTES + 1)
+    except TimeoutError:
+        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the request's body did not come in time") from None
+
+
 async def _chain(begun: bytes, request: Request) -> AsyncIterator[bytes]:
     if begun:
         yield begun
@@ -178,13 +200,13 @@ async def _give_back(request: Request, answer: Answer, request_id: bytes) -> Non
     headers.append(_SERVER)
     if not any(name == _REQUEST_ID for name, _ in headers):
         headers.append((_REQUEST_ID, request_id))
-    if answer.complete:
+    if answer.body.complete:
         request.respond(answer.status, headers, await answer.read())
         return
     length = next((int(value) for name, value in answer.headers if name == b"content-length"), None)
     try:
         request.begin(answer.status, headers, length)
-        async for chunk in answer.chunks():
+        async for chunk in answer.body.chunks():
             await request.write(chunk)
         request.end()
     except (Broken, Unanswered):

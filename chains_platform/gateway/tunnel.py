@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from chains_platform.gateway.calls import Call, Chosen, Refusal, Router
 from chains_platform.gateway.connection import Request
 from chains_platform.gateway.forward import forwarded_head
-from chains_platform.gateway.inflow import Inflow
 from chains_platform.http1 import UNIX_SCHEME, ConnectFailed
+from chains_platform.inflow import Inflow
 from chains_protocol.routes import GatewayTarget
 from chains_protocol.rpc import WEBSOCKET_PATH, Revision
 
@@ -37,7 +37,7 @@ class Tunnel:
         """Join a client to a replica; in flight until both sides are closed."""
         router = self._router
         revision = Revision(target.deployment, target.version)
-        call = router.call(revision, None)
+        call = router.call(revision, None, router.clock())
         router.flights.enter(revision)
         try:
             while True:

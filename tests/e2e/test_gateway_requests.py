@@ -292,6 +292,13 @@ async def test_what_is_not_served_is_refused_in_json(
     assert answer.json()["error"]
 
 
+async def test_a_refused_upload_gets_its_answer_and_the_connection_goes_on(gateway: Running) -> None:
+    await gateway.table(await gateway.replica())
+    refused = await gateway.http.post(RUN, content=b"x" * 3_000_000, headers={"authorization": "Bearer no"})
+    assert refused.status_code == 401
+    assert (await gateway.call()).status_code == 200
+
+
 async def test_health_is_open(gateway: Running) -> None:
     async with httpx.AsyncClient() as anyone:
         answer = await anyone.get(f"http://127.0.0.1:{gateway.port}/health")
@@ -490,6 +497,19 @@ async def test_new_requests_get_the_new_version_while_older_ones_finish(gateway:
     release.set()
     assert await asyncio.wait_for(drained, 5)
     assert (await call).json() == {"revision": "abc.1"}
+
+
+async def test_a_slow_upload_holds_no_version(gateway: Running) -> None:
+    await gateway.table(await gateway.replica())
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    request = post(b"{}", "connection: close")
+    writer.write(request[:-1])
+    await writer.drain()
+    await gateway.table(gateway.replicas[0], version=2)
+    assert (await gateway.admin.status()).in_flight == {}
+    writer.write(request[-1:])
+    assert b'"abc.2"' in await asyncio.wait_for(reader.read(), 5)
+    writer.close()
 
 
 async def test_a_deployment_that_left_the_table_frees_the_requests_that_wait_for_it(

@@ -145,7 +145,7 @@ def test_has_open_reads_a_status(open_now: dict[str, int], expected: bool) -> No
 
 async def test_a_table_change_wakes_a_request_that_waits() -> None:
     router = Router(table(sets=(ReplicaSet(token="t"),)), Clock(), wait_s=60)
-    call = router.call(Revision("d", 2), None)
+    call = router.call(Revision("d", 2), None, router.clock())
     choosing = asyncio.create_task(router.choose(call))
     await asyncio.sleep(0)
     router.replace(table(sets=(ReplicaSet(addresses=("unix:/a",), token="t"),)))
@@ -156,7 +156,7 @@ async def test_a_table_change_wakes_a_request_that_waits() -> None:
 async def test_the_wait_is_bounded_by_the_clock() -> None:
     clock = Clock()
     router = Router(table(sets=(ReplicaSet(token="t"),)), clock, wait_s=10)
-    call = router.call(Revision("d", 2), None)
+    call = router.call(Revision("d", 2), None, router.clock())
     clock.now += 11
     with pytest.raises(Refusal) as caught:
         await router.choose(call)
@@ -168,9 +168,9 @@ async def test_the_wait_is_bounded_by_the_clock() -> None:
     [("5", 5.0), ("0.25", 0.25), ("-1", 0.0), ("nan", None), ("inf", None), ("x", None)],
 )
 def test_only_a_sensible_deadline_counts(header: str, deadline: float | None) -> None:
-    call = Router(table(), Clock(), wait_s=10).call(Revision("d", 1), header)
+    call = Router(table(), Clock(), wait_s=10).call(Revision("d", 1), header, 99.0)
     assert call.deadline_s == deadline
-    assert call.until == 100.0 + min(10.0, deadline if deadline is not None else 10.0)
+    assert call.until == (110.0 if deadline is None else 99.0 + deadline)
 
 
 # access

@@ -47,6 +47,11 @@ class Inflow:
             self._error = error
             self._wake()
 
+    def discard(self) -> None:
+        """Nobody will read: let go of what is there, and let the sender go on."""
+        self._chunks.clear()
+        self._took(self._size)
+
     def take_all(self) -> bytes:
         """What is there now, without waiting."""
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
