@@ -31,6 +31,7 @@ SERVE_COMMAND: Final = (sys.executable, "-m", "chains_platform", "serve")
 _FAILED_PREFIX: Final = "CHAINS-FAILED "
 _SAME_START_S: Final = 2.0
 _POLL_S: Final = 0.02
+_END_TIMEOUT_S: Final = 10.0
 _TAIL_LINES: Final = 20
 
 Report = Callable[[str], None]
@@ -214,7 +215,7 @@ def _start_alone(
         if ended and find_running(home) is None:
             raise DiagnosticsError(_why_not_started(log, begins_at, process.returncode))
         if patience.clock() > deadline:
-            process.terminate()
+            _end(process)
             raise DiagnosticsError([_slow(log, begins_at)])
         patience.sleep(_POLL_S)
     # the platform outlives this process on purpose: Popen must not warn about it
@@ -238,6 +239,15 @@ def _spawn(command: Sequence[str], environ: Mapping[str, str], log: Path) -> sub
             )
         except OSError as error:
             raise DiagnosticsError([_not_started(f"{error.strerror or error}", None)]) from error
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _answers(running: RunningPlatform) -> bool:

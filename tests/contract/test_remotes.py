@@ -361,4 +361,4 @@ def test_secrets_are_named_and_never_shown(remote: Remote) -> None:
     assert names == ["contract_a", "contract_b"]
     remote.delete_secret("contract_a")
     assert "contract_a" not in remote.secrets().names
-    assert refused(remote.delete_secret, "contract_a") == {Code.BAD_REQUEST}
+    assert refused(remote.delete_secret, "contract_a") == {Code.MISSING_SECRET}
