@@ -12,8 +12,8 @@ def environment_lines(result: EnvironmentResult, palette: Palette) -> Iterable[s
     name = f" ({info.name})" if info.name else ""
     state = palette.state(info.state.value)
     yield f"{palette.bold(result.chain)}: {result.environment} is deployment {info.id}{name}, {state}"
-    if info.environment_url:
-        yield f"url: {info.environment_url}"
+    if result.url:
+        yield f"url: {result.url}"
 
 
 def delete_lines(result: DeleteResult) -> Iterable[str]:

@@ -37,8 +37,8 @@ def _deployed(result: PushResult, info: DeploymentInfo, palette: Palette) -> Ite
         yield "unchanged: no file sent, nothing restarted"
     else:
         yield _sent(result)
-    if info.run_remote_url:
-        yield f"url: {info.environment_url or info.run_remote_url}"
+    if result.url:
+        yield f"url: {result.url}"
     yield from _next(result, info)
 
 

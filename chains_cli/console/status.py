@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from chains_cli.console.layout import age_text, columns, moment_text, plural
+from chains_cli.console.layout import age_text, columns, milliseconds_text, moment_text, plural
 from chains_cli.console.palette import Palette
 from chains_cli.operations.inspect import ChainsResult, HistoryResult
 from chains_protocol.control import (
@@ -12,8 +12,10 @@ from chains_protocol.control import (
     DeploymentKind,
     DeploymentState,
     Event,
+    EventKind,
     ReplicaInfo,
 )
+from chains_protocol.patch import Action, PatchOutcome
 from chains_protocol.replica import ReplicaState
 
 _NONE = "no chains; `chains push FILE` deploys one"
@@ -121,13 +123,31 @@ def history_lines(result: HistoryResult, palette: Palette) -> Iterable[str]:
 
 
 def _history_row(event: Event, palette: Palette) -> list[str]:
-    what = event.message or str(event.data.get("state", ""))
-    return [
-        palette.dim(moment_text(event.at)),
-        event.deployment or "-",
-        event.kind.value.replace("_", " "),
-        " ".join(part for part in (event.chainlet, what) if part),
-    ]
+    kind = "state" if event.kind is EventKind.DEPLOYMENT_STATE else event.kind.value
+    moment = palette.dim(moment_text(event.at))
+    return [moment, event.deployment or "-", kind, _what_happened(event, palette)]
+
+
+def _what_happened(event: Event, palette: Palette) -> str:
+    if event.kind is EventKind.PATCH:
+        return _patch_text(event)
+    if event.kind is EventKind.PROMOTED:
+        return f"to {event.data['environment']}" if event.data.get("environment") else ""
+    state = palette.state(str(event.data.get("state", "")))
+    return ": ".join(part for part in (state, event.message) if part)
+
+
+def _patch_text(event: Event) -> str:
+    """`version 3: Search patched`, or why there was none."""
+    try:
+        outcome = PatchOutcome.model_validate(event.data.get("outcome"))
+    except ValueError:
+        return event.message
+    if not outcome.committed:
+        return f"refused: {event.message}" if event.message else "refused"
+    changed = [c for c in outcome.chainlets if c.action is not Action.UNCHANGED]
+    what = ", ".join(f"{c.display_name} {c.action.value}" for c in changed) or "nothing to do"
+    return f"version {outcome.version}: {what} in {milliseconds_text(outcome.elapsed_ms)}"
 
 
 __all__ = ["history_lines", "list_lines", "status_lines"]

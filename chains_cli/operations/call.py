@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,11 @@ from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit
 from chains_cli.operations.example import example_json, shell_quoted
+from chains_cli.operations.inspect import PRODUCTION
 from chains_cli.remotes.remote import DEVELOPMENT, LATEST, CallReply, Remote
 from chains_protocol.control import ChainInfo, DeploymentInfo, DeploymentKind, DeploymentState
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.rpc import BINARY_TYPE, ErrorBody, RemoteErrorDetail
-
-PRODUCTION = "production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +183,11 @@ def failure(chain: str, reply: CallReply, info: DeploymentInfo | None) -> Diagno
 
 def _bad_input(chain: str, error: str, info: DeploymentInfo | None) -> Diagnostic:
     example = shell_quoted(example_json(info.input_schema)) if info and info.input_schema else None
+    head, _, rest = error.strip().partition("\n")
     return Diagnostic(
         code=Code.BAD_INPUT,
-        message=f"chain `{chain}` refuses the input: {_one_line(error)}",
-        detail=error if "\n" in error else None,
+        message=f"chain `{chain}` refuses the input: {head.rstrip(':')}",
+        detail=textwrap.dedent(rest) or None,
         help=f"for example: --data {example}" if example else None,
     )
 

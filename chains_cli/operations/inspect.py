@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from chains_cli import events
 from chains_cli.events import Report
@@ -10,7 +11,11 @@ from chains_cli.remotes.remote import LATEST, Remote
 from chains_protocol.control import ChainInfo, DeploymentInfo, DeploymentState, Event, EventKind
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 
-_HISTORY = frozenset({EventKind.DEPLOYMENT_STATE, EventKind.PATCH, EventKind.PROMOTED})
+PRODUCTION: Final = "production"
+_FAILED_PREFIX: Final = "CHAINS-FAILED "
+"""Begins the line in which a replica tells the control plane why it could not start."""
+
+_HISTORY: Final = frozenset({EventKind.DEPLOYMENT_STATE, EventKind.PATCH, EventKind.PROMOTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,15 @@ def _relevant(deployments: Iterable[DeploymentInfo]) -> Iterable[DeploymentInfo]
             yield deployment
 
 
+def url_of(info: DeploymentInfo, environment: str | None) -> str:
+    """Where to call a deployment: by an environment that points at it, else by itself."""
+    own = f"/deployment/{info.id}/"
+    if environment not in info.environments or own not in info.run_remote_url:
+        return info.run_remote_url
+    selector = environment if environment == PRODUCTION else f"environments/{environment}"
+    return info.run_remote_url.replace(own, f"/{selector}/")
+
+
 def newest(remote: Remote, chain: str) -> str:
     """A selector of the deployment that people mean: the newest that is not gone.
 
@@ -100,6 +114,8 @@ def logs(
     selector = selector or newest(remote, chain)
     count = 0
     for line in remote.logs(chain, selector, chainlet=chainlet, follow=follow, since=since):
+        if line.text.startswith(_FAILED_PREFIX):  # said in the deployment's diagnostics, for people
+            continue
         count += 1
         report(events.LogWritten(line.at, line.chainlet, line.replica_id, line.stream, line.text))
     return LogsResult(chain, count)
@@ -116,6 +132,7 @@ def history(remote: Remote, chain: str, selector: str | None = None) -> HistoryR
 
 
 __all__ = [
+    "PRODUCTION",
     "ChainsResult",
     "HistoryResult",
     "LogsResult",
@@ -124,4 +141,5 @@ __all__ = [
     "logs",
     "newest",
     "status",
+    "url_of",
 ]

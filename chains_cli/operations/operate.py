@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from chains_cli.exits import Exit
-from chains_cli.operations.inspect import newest
+from chains_cli.operations.inspect import newest, url_of
 from chains_cli.remotes.remote import Remote
 from chains_protocol.control import DeploymentInfo
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
@@ -16,6 +16,7 @@ class EnvironmentResult:
     chain: str
     environment: str
     deployment: DeploymentInfo
+    url: str
     exit_code: int = Exit.OK
 
 
@@ -40,12 +41,14 @@ class SecretsResult:
 def promote(remote: Remote, chain: str, environment: str, deployment: str | None) -> EnvironmentResult:
     """Point `environment` at a deployment: an id, or the newest that runs."""
     chosen = deployment or newest(remote, chain)
-    return EnvironmentResult(chain, environment, remote.promote(chain, environment, chosen))
+    info = remote.promote(chain, environment, chosen)
+    return EnvironmentResult(chain, environment, info, url_of(info, environment))
 
 
 def rollback(remote: Remote, chain: str, environment: str) -> EnvironmentResult:
     """Point `environment` at the deployment it pointed at before."""
-    return EnvironmentResult(chain, environment, remote.rollback(chain, environment))
+    info = remote.rollback(chain, environment)
+    return EnvironmentResult(chain, environment, info, url_of(info, environment))
 
 
 def delete(remote: Remote, chain: str, deployment: str | None) -> DeleteResult:

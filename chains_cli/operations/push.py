@@ -11,6 +11,7 @@ from typing import Final
 from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit
+from chains_cli.operations.inspect import PRODUCTION, url_of
 from chains_cli.operations.packages import Prepared, prepare
 from chains_cli.operations.progress import wait_until_settled
 from chains_cli.operations.source import SourceOptions
@@ -23,7 +24,6 @@ from chains_cli.settings import Settings
 from chains_protocol.control import DeploymentInfo, DeploymentKind, DeploymentState
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 
-PRODUCTION: Final = "production"
 _NAME: Final = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 _ENVIRONMENT: Final = re.compile(r"[0-9a-zA-Z_-]{1,64}")
 
@@ -57,6 +57,7 @@ class PushResult:
 
     chain: str
     deployment: DeploymentInfo | None = None
+    url: str = ""
     plan: Plan | None = None
     unchanged: bool = False
     dry_run: bool = False
@@ -152,7 +153,7 @@ def push_prepared(
     deployment = outcome.deployment
     if options.wait and not deployment.state.is_settled:
         deployment = _Follower(remote, report, clock, options.timeout_s).wait(deployment)
-    return _settled(result, deployment)
+    return _settled(result, deployment, options.target_environment)
 
 
 def _not_executed(result: PushResult, plan: Plan, options: PushOptions, remote: Remote) -> PushResult:
@@ -171,11 +172,12 @@ def _runs_already(plan: Plan) -> bool:
     return plan.current_deployment is not None and not any(isinstance(step, moves) for step in plan.steps)
 
 
-def _settled(result: PushResult, deployment: DeploymentInfo) -> PushResult:
+def _settled(result: PushResult, deployment: DeploymentInfo, environment: str | None) -> PushResult:
     failed = deployment.state in (DeploymentState.FAILED, DeploymentState.DELETED)
     return replace(
         result,
         deployment=deployment,
+        url=url_of(deployment, environment),
         diagnostics=_failure(deployment) if failed else (),
         exit_code=Exit.DEPLOY_FAILED if failed else Exit.OK,
     )
@@ -250,7 +252,6 @@ def _report_plan(plan: Plan, prepared: Prepared, report: Report, *, detail: bool
 
 
 __all__ = [
-    "PRODUCTION",
     "PushOptions",
     "PushResult",
     "option_conflict",
