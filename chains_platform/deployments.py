@@ -127,11 +127,13 @@ class Deployments:
         return await self._begin(chain, request, diagnostics, current), True
 
     def _is_done(self, current: DeploymentRecord, request: DeployRequest) -> bool:
-        """Whether a push would change nothing at all."""
+        """Whether a push would change nothing at all, also not where its environment points."""
+        state = self._ledger.state
+        pointing = {e.name for e in state.environments_of(current.chain) if e.deployment == current.id}
         return (
             current.state is DeploymentState.ACTIVE
-            and current.environment == request.environment
-            and planning.is_unchanged(self._ledger.state, request.manifest, current, request.environment)
+            and (request.environment is None or request.environment in pointing)
+            and planning.is_unchanged(state, request.manifest, current)
         )
 
     async def _begin(

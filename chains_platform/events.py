@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from chains_platform.store.writer import Writer
-from chains_protocol.control import Event, EventKind
+from chains_protocol.control import DeploymentState, Event, EventKind
 
 _TAIL: Final = 5000
 """Events kept in memory; older ones are read from the store."""
@@ -27,6 +27,7 @@ class EventLog:
         self._tail: deque[Event] = deque(maxlen=_TAIL)
         self._changed = asyncio.Event()
         self._closed = False
+        self._begun: dict[str, int] = {}
 
     def add(
         self,
@@ -51,9 +52,15 @@ class EventLog:
             data=data,
         )
         self._tail.append(event)
+        if kind is EventKind.DEPLOYMENT_STATE and data.get("state") == DeploymentState.QUEUED.value:
+            self._begun[deployment or ""] = event.id
         self._writer.submit(partial(self._writer.store.add_events, events=[event]))
         self._wake()
         return event
+
+    def beginning(self, deployment: str) -> int:
+        """The id before the events of a deployment's last push; 0 if it is not known."""
+        return max(0, self._begun.get(deployment, 1) - 1)
 
     async def stream(self, deployment: str, after: int, follow: bool) -> AsyncIterator[Event | None]:
         """The events of a deployment with larger ids than `after`, in order.

@@ -4,17 +4,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from chains_platform import changes
 from chains_platform.deployments import Deployments
 from chains_platform.distribution import LOST
 from chains_platform.parts import Parts
+from chains_platform.patch_run import PatchRun, committed
 from chains_platform.patching import (
     Beside,
     InPlace,
-    PatchPlan,
     find_conflicts,
     heavier,
     make_plan,
@@ -25,12 +25,12 @@ from chains_platform.retirement import Retirement
 from chains_platform.rollout import Rollout
 from chains_platform.routing import GATEWAY, TokenOf
 from chains_platform.smoke import SmokeCall
-from chains_platform.state import DeploymentRecord, Edge, ReplicaRecord, SetRecord, State
+from chains_platform.state import DeploymentRecord, Edge, ReplicaRecord, State
 from chains_platform.validation import require_manifest
 from chains_protocol.control import EventKind
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.manifest import ChainManifest
-from chains_protocol.patch import Action, ChainletOutcome, PatchOutcome, PatchRequest
+from chains_protocol.patch import Action, PatchOutcome, PatchRequest
 from chains_protocol.replica import PrepareReply, PrepareRequest, ReplicaState, ReplicaStatus
 from chains_protocol.rpc import Revision
 
@@ -39,21 +39,6 @@ _FEW_FILES = 40
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Run:
-    """One patch under way: what it prepared so far, so that it can be undone."""
-
-    record: DeploymentRecord
-    plan: PatchPlan
-    began: float
-    transaction: str = field(default_factory=lambda: secrets.token_hex(8))
-    prepared: dict[str, tuple[ReplicaRecord, InPlace]] = field(default_factory=dict)
-    sets: dict[str, SetRecord] = field(default_factory=dict)
-    done: dict[str, InPlace | Beside] = field(default_factory=dict)
-    elapsed_ms: dict[str, float] = field(default_factory=dict)
-    is_added: bool = False
 
 
 class Patches:
@@ -100,7 +85,7 @@ class Patches:
             require_manifest(manifest, chain)
             plan = make_plan(self._ledger.state, record, request, packages)
             await self._store_blobs(request)
-            run = _Run(record, plan, began)
+            run = PatchRun(record, plan, began, secrets.token_hex(8))
             try:
                 await self._prepare(run)
                 if request.smoke is not None:
@@ -139,7 +124,7 @@ class Patches:
 
     # --- prepare
 
-    async def _prepare(self, run: _Run) -> None:
+    async def _prepare(self, run: PatchRun) -> None:
         beside = list(run.plan.beside)
         if beside:
             await self._check_engine(run, beside)
@@ -155,13 +140,13 @@ class Patches:
             )
             await self._distribution.sync_replicas()
 
-    async def _check_engine(self, run: _Run, beside: Iterable[Beside]) -> None:
+    async def _check_engine(self, run: PatchRun, beside: Iterable[Beside]) -> None:
         found = await self._deployments.check(tuple(b.package for b in beside), run.record.allow_missing)
         errors = [d for d in found if d.severity is Severity.ERROR]
         if errors:
             raise DiagnosticsError(errors)
 
-    async def _prepare_in_place(self, run: _Run) -> list[Beside]:
+    async def _prepare_in_place(self, run: PatchRun) -> list[Beside]:
         """Every in-place step, all at once; those that turned out to need new replicas."""
         if not run.plan.in_place:
             return []
@@ -170,7 +155,7 @@ class Patches:
             run.done[step.display_name] = step
         return [step for step in results if isinstance(step, Beside)]
 
-    async def _prepare_set(self, run: _Run, step: InPlace) -> InPlace | Beside:
+    async def _prepare_set(self, run: PatchRun, step: InPlace) -> InPlace | Beside:
         began = asyncio.get_running_loop().time()
         package = step.package
         made = await _run_files(len(package.files), lambda: self._blobs.materialise(package))
@@ -191,7 +176,7 @@ class Patches:
                 current = grown if isinstance(grown, InPlace) else current
         return current
 
-    async def _ask_replicas(self, run: _Run, step: InPlace, package_dir: str) -> list[PrepareReply]:
+    async def _ask_replicas(self, run: PatchRun, step: InPlace, package_dir: str) -> list[PrepareReply]:
         message = PrepareRequest(
             transaction=run.transaction,
             since=run.plan.version,
@@ -207,7 +192,7 @@ class Patches:
             run.prepared[replica.id] = (replica, step)
         return await settle(self._distribution.client(r).prepare(message) for r in found)
 
-    async def _start_beside(self, run: _Run, beside: Iterable[Beside]) -> None:
+    async def _start_beside(self, run: PatchRun, beside: Iterable[Beside]) -> None:
         began = asyncio.get_running_loop().time()
         packages = [step.package for step in beside]
         await self._rollout.build(run.record, packages)
@@ -220,14 +205,14 @@ class Patches:
         for name in run.sets:
             run.elapsed_ms[name] = run.elapsed_ms.get(name, 0.0) + elapsed
 
-    def _edges_change(self, run: _Run) -> bool:
+    def _edges_change(self, run: PatchRun) -> bool:
         def ends(edges: Iterable[Edge]) -> set[tuple[object, ...]]:
             return {(e.caller, e.class_name, e.callee, e.options) for e in edges}
 
         current = ends(e for e in run.record.edges if e.until is None)
         return bool(ends(changes.edges_of(run.plan.packages, run.plan.version)) - current)
 
-    async def _smoke(self, run: _Run, body: dict[str, object]) -> None:
+    async def _smoke(self, run: PatchRun, body: dict[str, object]) -> None:
         record = self._ledger.state.deployments[run.record.id]
         member = record.member(run.plan.entrypoint, run.plan.version)
         replicas = self._ledger.state.ready_replicas(member.set_id) if member is not None else ()
@@ -239,7 +224,7 @@ class Patches:
 
     # --- the switch
 
-    async def _commit(self, run: _Run) -> dict[str, ReplicaStatus]:
+    async def _commit(self, run: PatchRun) -> dict[str, ReplicaStatus]:
         """Make the version visible; what the patched replicas say after it, by id."""
         self._check_prepared(run)
         in_place = {step.set_id: step.package for _, step in run.prepared.values()}
@@ -261,14 +246,14 @@ class Patches:
         self._retirement.retire_later(run.record.id, run.plan.version)
         return statuses
 
-    def _check_prepared(self, run: _Run) -> None:
+    def _check_prepared(self, run: PatchRun) -> None:
         """A replica that was restarted meanwhile has lost what it prepared."""
         for replica_id, (before, step) in run.prepared.items():
             now = self._ledger.state.replicas.get(replica_id)
             if now is None or now.state is not ReplicaState.READY or now.pid != before.pid:
                 raise DiagnosticsError([_failed("a replica was lost while it prepared", step.display_name)])
 
-    async def _commit_replicas(self, run: _Run) -> dict[str, ReplicaStatus]:
+    async def _commit_replicas(self, run: PatchRun) -> dict[str, ReplicaStatus]:
         """The switch is done; a replica that can't follow is started anew by the reconciler."""
 
         async def commit(replica: ReplicaRecord) -> ReplicaStatus | None:
@@ -284,7 +269,7 @@ class Patches:
 
     # --- the way back
 
-    async def _abort(self, run: _Run) -> None:
+    async def _abort(self, run: PatchRun) -> None:
         """Leave no trace: generations, members, edges and new replicas go."""
         for set_id in {step.set_id for _, step in run.prepared.values()}:
             await self._abort_set(run, set_id)
@@ -298,7 +283,7 @@ class Patches:
         except TimeoutError:
             _log.warning("replicas of an aborted patch still end: %s", sorted(new))
 
-    async def _abort_set(self, run: _Run, set_id: str) -> None:
+    async def _abort_set(self, run: PatchRun, set_id: str) -> None:
         found = [r for r, step in run.prepared.values() if step.set_id == set_id]
 
         async def abort(replica: ReplicaRecord) -> None:
@@ -313,64 +298,26 @@ class Patches:
 
     # --- what came of it
 
-    def _refused(self, run: _Run, error: Exception) -> PatchOutcome:
+    def _refused(self, run: PatchRun, error: Exception) -> PatchOutcome:
         diagnostics = error.diagnostics if isinstance(error, DiagnosticsError) else (_failed(str(error)),)
         outcome = PatchOutcome(
             committed=False,
             version=run.record.version,
             diagnostics=diagnostics,
-            elapsed_ms=_since_ms(run),
+            elapsed_ms=self._now_ms(run),
         )
         self._report(run, outcome, diagnostics[0].message if diagnostics else "")
         return outcome
 
-    def _committed(self, run: _Run, statuses: dict[str, ReplicaStatus]) -> PatchOutcome:
-        chainlets = [
-            self._outcome(run, package.spec.display_name, package.digest, statuses)
-            for package in run.plan.packages
-        ]
-        chainlets += [
-            ChainletOutcome(
-                display_name=p.spec.display_name,
-                action=Action.REDEPLOYED,
-                package_digest=p.digest,
-                reasons=("it is no longer part of the chain",),
-            )
-            for p in run.plan.removed
-        ]
-        outcome = PatchOutcome(
-            committed=True,
-            version=run.plan.version,
-            chainlets=tuple(chainlets),
-            elapsed_ms=_since_ms(run),
-        )
+    def _committed(self, run: PatchRun, statuses: dict[str, ReplicaStatus]) -> PatchOutcome:
+        outcome = committed(run, statuses, self._now_ms(run))
         self._report(run, outcome, "")
         return outcome
 
-    def _outcome(
-        self, run: _Run, name: str, digest: str, statuses: dict[str, ReplicaStatus]
-    ) -> ChainletOutcome:
-        step = run.done.get(name)
-        if step is None:
-            return ChainletOutcome(display_name=name, action=Action.UNCHANGED, package_digest=digest)
-        replicas = [r for r, s in run.prepared.values() if s.display_name == name]
-        on_old = sum(
-            generation.in_flight
-            for replica in replicas
-            if replica.id in statuses
-            for generation in statuses[replica.id].generations
-            if generation.since < run.plan.version
-        )
-        return ChainletOutcome(
-            display_name=name,
-            action=step.action,
-            package_digest=digest,
-            reasons=step.reasons,
-            elapsed_ms=round(run.elapsed_ms.get(name, 0.0), 3),
-            calls_on_old=on_old,
-        )
+    def _now_ms(self, run: PatchRun) -> float:
+        return round((asyncio.get_running_loop().time() - run.began) * 1000, 3)
 
-    def _report(self, run: _Run, outcome: PatchOutcome, message: str) -> None:
+    def _report(self, run: PatchRun, outcome: PatchOutcome, message: str) -> None:
         self._events.add(
             EventKind.PATCH,
             run.record.chain,
@@ -419,10 +366,6 @@ def _stale(state: State, replica_id: str) -> State:
     """Its code is not what its set is meant to serve."""
     replica = state.replicas.get(replica_id)
     return state if replica is None else state.with_replicas(replace(replica, package_digest=""))
-
-
-def _since_ms(run: _Run) -> float:
-    return round((asyncio.get_running_loop().time() - run.began) * 1000, 3)
 
 
 def _failed(why: str, chainlet: str | None = None) -> Diagnostic:

@@ -56,9 +56,7 @@ def current_deployment(state: State, chain: str, kind: DeploymentKind) -> Deploy
     return state.newest_active(chain)
 
 
-def is_unchanged(
-    state: State, manifest: ChainManifest, current: DeploymentRecord | None, environment: str | None
-) -> bool:
+def is_unchanged(state: State, manifest: ChainManifest, current: DeploymentRecord | None) -> bool:
     """Whether `current` serves exactly this manifest already."""
     if current is None or not current.is_live or current.entrypoint != manifest.entrypoint:
         return False
@@ -69,7 +67,7 @@ def is_unchanged(
         found = state.sets.get(member.set_id) if member else None
         if found is None or not _is_running(state, found) or found.package.digest != package.digest:
             return False
-        if found.settings != settings_key(package, environment):
+        if found.settings != settings_key(package, current.environment):
             return False
     return True
 
@@ -106,7 +104,7 @@ def plan(
         chainlets=tuple(planned),
         missing_blobs=tuple(sorted(set(missing_blobs))),
         current_deployment=current.id if current is not None and current.is_live else None,
-        unchanged=is_unchanged(state, manifest, current, environment),
+        unchanged=is_unchanged(state, manifest, current),
         diagnostics=diagnostics,
     )
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from chains_platform import reconcile
+from chains_platform.announcing import Announcer
 from chains_platform.engines.engine import ReplicaHandle, StartRequest
 from chains_platform.parts import Parts
 from chains_platform.state import LogSource, ReplicaRecord, SetRecord, State
-from chains_protocol.control import EventKind
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.replica import ReplicaLaunch, ReplicaState
 
@@ -32,7 +32,7 @@ class Reconciler:
         self._engine = parts.engine
         self._blobs = parts.blobs
         self._secrets = parts.secrets
-        self._events = parts.events
+        self._announcer = Announcer(parts.events)
         self._distribution = parts.distribution
         self._admin_token = admin_token
         self._log_dir = log_dir
@@ -112,7 +112,7 @@ class Reconciler:
         users = tuple(d.id for d in self._ledger.state.users_of(record.id))
         source = LogSource(replica.id, record.id, record.chain, record.display_name, users, self._clock())
         self._ledger.apply(lambda s: s.with_replicas(replica).with_log_source(source))
-        self._report(replica)
+        self._announcer.replica(self._ledger.state, replica.id)
         task = self._spawn(self._launch(replica.id))
         if task is not None:
             self._launches[replica.id] = task
@@ -132,7 +132,7 @@ class Reconciler:
             await self._start_failed(replica_id, handle, error)
             return
         self._ledger.apply(lambda s: _ready(s, replica_id, self._clock(), status.load_count))
-        self._report(self._ledger.state.replicas[replica_id])
+        self._announcer.replica(self._ledger.state, replica_id)
         self._watch(handle)
         await self._distribution.sync()
 
@@ -202,7 +202,7 @@ class Reconciler:
             retry_at=retry_at,
             diagnostics=named,
         )
-        self._report(self._ledger.state.replicas[replica_id])
+        self._announcer.replica(self._ledger.state, replica_id)
 
     async def _why(
         self, replica_id: str, handle: ReplicaHandle | None, error: Exception
@@ -243,7 +243,7 @@ class Reconciler:
             retry_at=reconcile.after_crash(before, now),
             diagnostics=self._engine.failure(handle, self._log_dir(replica_id)),
         )
-        self._report(self._ledger.state.replicas[replica_id])
+        self._announcer.replica(self._ledger.state, replica_id)
         await self._distribution.forget(replica_id)
         await self._distribution.sync()
 
@@ -303,23 +303,6 @@ class Reconciler:
         task = self._watches.pop(replica_id, None)
         if task is not None:
             task.cancel()
-
-    def _report(self, replica: ReplicaRecord) -> None:
-        record = self._ledger.state.sets.get(replica.set_id)
-        if record is None:
-            return
-        message = replica.diagnostics[0].message if replica.diagnostics else ""
-        for deployment in self._ledger.state.users_of(record.id):
-            self._events.add(
-                EventKind.REPLICA_STATE,
-                record.chain,
-                deployment=deployment.id,
-                chainlet=record.display_name,
-                message=message,
-                replica_id=replica.id,
-                state=replica.state.value,
-                restarts=replica.restarts,
-            )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         if self._is_stopping:

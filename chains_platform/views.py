@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from chains_platform.announcing import set_state
 from chains_platform.state import PRODUCTION, DeploymentRecord, ReplicaRecord, SetRecord, State
 from chains_protocol.control import ChainInfo, ChainletStatus, DeploymentInfo, DeploymentState, ReplicaInfo
 from chains_protocol.manifest import PackageManifest
@@ -58,42 +59,43 @@ def _environment_url(base: str, environments: tuple[str, ...], method: str) -> s
     return f"{base}/environments/{environments[0]}/{method}"
 
 
-def _chainlet(
-    state: State, record: DeploymentRecord, package: PackageManifest, live: Mapping[str, ReplicaStatus]
-) -> ChainletStatus:
-    name = package.spec.display_name
-    member = record.member(name)
-    found = state.sets.get(member.set_id) if member is not None else None
-    replicas = state.replicas_of(found.id) if found is not None else ()
-    chainlet_state, reason = _state_of(record, found, replicas)
-    others = state.users_of(found.id) if found is not None else ()
-    return ChainletStatus(
-        display_name=name,
-        class_name=package.spec.class_name,
-        is_entrypoint=name == record.entrypoint,
-        package_digest=package.digest,
-        state=chainlet_state,
-        reason=reason,
-        replicas=tuple(_replica(r, live.get(r.id)) for r in replicas),
-        shared_with=tuple(sorted(d.id for d in others if d.id != record.id)),
-    )
-
-
-def _state_of(
-    record: DeploymentRecord, found: SetRecord | None, replicas: tuple[ReplicaRecord, ...]
-) -> tuple[ReplicaState, str]:
+def chainlet_state(state: State, record: DeploymentRecord, name: str) -> tuple[ReplicaState, str]:
+    """How a Chainlet of a deployment is, and why it is not ready."""
+    found = _set_of(state, record, name)
     if found is None:
         failed = next((d for d in record.diagnostics), None)
         if record.state is DeploymentState.FAILED:
             return ReplicaState.FAILED, failed.message if failed else ""
         is_over = record.state in (DeploymentState.INACTIVE, DeploymentState.DELETED)
         return (ReplicaState.STOPPED if is_over else ReplicaState.STARTING), ""
+    replicas = state.replicas_of(found.id)
     reason = next((d.message for r in replicas for d in r.diagnostics), "")
-    states = {r.state for r in replicas}
-    for candidate in (ReplicaState.READY, ReplicaState.FAILED, ReplicaState.UNHEALTHY, ReplicaState.DRAINING):
-        if candidate in states:
-            return candidate, reason
-    return ReplicaState.STARTING, reason
+    return set_state(replicas), reason
+
+
+def _set_of(state: State, record: DeploymentRecord, name: str) -> SetRecord | None:
+    member = record.member(name)
+    return state.sets.get(member.set_id) if member is not None else None
+
+
+def _chainlet(
+    state: State, record: DeploymentRecord, package: PackageManifest, live: Mapping[str, ReplicaStatus]
+) -> ChainletStatus:
+    name = package.spec.display_name
+    found = _set_of(state, record, name)
+    current, reason = chainlet_state(state, record, name)
+    others = state.users_of(found.id) if found is not None else ()
+    replicas = state.replicas_of(found.id) if found is not None else ()
+    return ChainletStatus(
+        display_name=name,
+        class_name=package.spec.class_name,
+        is_entrypoint=name == record.entrypoint,
+        package_digest=package.digest,
+        state=current,
+        reason=reason,
+        replicas=tuple(_replica(r, live.get(r.id)) for r in replicas),
+        shared_with=tuple(sorted(d.id for d in others if d.id != record.id)),
+    )
 
 
 def _replica(record: ReplicaRecord, live: ReplicaStatus | None) -> ReplicaInfo:
@@ -113,4 +115,4 @@ def _replica(record: ReplicaRecord, live: ReplicaStatus | None) -> ReplicaInfo:
     )
 
 
-__all__ = ["chain_info", "deployment_info"]
+__all__ = ["chain_info", "chainlet_state", "deployment_info"]

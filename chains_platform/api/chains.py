@@ -70,7 +70,11 @@ async def stream_events(services: Services, request: Request) -> Response:
     record = _find(services, request)
     given = request.headers.get("last-event-id", "")
     after = int(given) if given.isdecimal() else int(number(request, "after"))
-    events = services.events.stream(record.id, after, flag(request, "follow", True))
+    follow = flag(request, "follow", True)
+    if follow and not after:
+        # who follows wants what goes on now; an earlier push of the deployment ended long ago
+        after = services.events.beginning(record.id)
+    events = services.events.stream(record.id, after, follow)
 
     async def items() -> AsyncIterator[tuple[str, str, str] | None]:
         async for event in events:

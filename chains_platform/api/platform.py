@@ -10,12 +10,11 @@ from starlette.responses import Response
 
 from chains_platform.api.answers import parse, reply
 from chains_platform.api.endpoints import Endpoint, digest_of, name_of
-from chains_platform.refusals import Refusal, bad_request
+from chains_platform.refusals import bad_request
 from chains_platform.services import Services
 from chains_protocol.base import Reply
 from chains_protocol.blobs import decode_blobs
 from chains_protocol.control import BlobReply, Health, SecretNames, SecretValue
-from chains_protocol.errors import Code, Diagnostic
 
 
 class Acknowledged(Reply):
@@ -65,10 +64,7 @@ async def put_secret(services: Services, request: Request) -> Response:
 async def delete_secret(services: Services, request: Request) -> Response:
     name = name_of(request, "name")
     if not await services.secrets.delete(name):
-        message = f"there is no secret `{name}`"
-        raise Refusal(
-            404, [Diagnostic(code=Code.MISSING_SECRET, message=message, help="`chains secrets list`")]
-        )
+        raise bad_request(f"there is no secret `{name}`", "`chains secrets list` shows those there are")
     return reply(Acknowledged())
 
 

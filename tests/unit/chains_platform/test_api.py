@@ -275,7 +275,7 @@ async def test_secrets_are_listed_but_never_told(plane: Plane) -> None:
         listed = await client.get("/v1/secrets")
         assert listed.json() == {"names": ["hf"]}
         assert (await client.delete("/v1/secrets/hf")).status_code == 200
-        assert (await client.delete("/v1/secrets/hf")).status_code == 404
+        assert (await client.delete("/v1/secrets/hf")).status_code == 400
         assert (await client.get("/v1/secrets")).json() == {"names": []}
         assert (await client.get("/v1/secrets/hf")).status_code == 405
     assert b"s3cret" not in plane.layout.database.read_bytes()
@@ -303,6 +303,29 @@ async def test_events_can_be_resumed(plane: Plane) -> None:
     assert states == ["queued", "building", "starting", "active"]
     assert [e.id for e in everything] == sorted(e.id for e in everything)
     assert rest == resumed == everything[4:]
+
+
+async def test_events_tell_how_each_chainlet_is(plane: Plane) -> None:
+    async with plane.client() as client:
+        info = await push(client, plane)
+        path = f"/v1/chains/poems/deployments/{info.id}/events?follow=0"
+        found = parse_events((await client.get(path)).text)
+
+    told = [(e.chainlet, e.data["state"]) for e in found if e.kind is EventKind.CHAINLET_STATE]
+    assert told == [("Model", "starting"), ("Model", "ready"), ("Entry", "starting"), ("Entry", "ready")]
+
+
+async def test_who_follows_begins_with_the_push_that_goes_on(plane: Plane) -> None:
+    async with plane.client() as client:
+        info = await push(client, plane, kind=DeploymentKind.DEVELOPMENT)
+    await plane.develop(manifest(package("Model", "2"), ENTRY))
+    start = plane.services.events.beginning(info.id)
+
+    found = [e async for e in plane.services.events.stream(info.id, start, False) if e is not None]
+
+    states = [e.data["state"] for e in found if e.kind is EventKind.DEPLOYMENT_STATE]
+    assert states == ["queued", "building", "starting", "active"]
+    assert found[-1].data["version"] == 2
 
 
 async def test_events_survive_the_control_plane(plane: Plane) -> None:

@@ -42,6 +42,25 @@ async def test_an_unchanged_push_does_nothing(plane: Plane) -> None:
     assert plane.engine.starts == ["Entry"]
 
 
+async def test_a_push_without_a_wish_leaves_environments_alone(plane: Plane) -> None:
+    first = await plane.push(manifest(package("Entry")), environment="production")
+
+    again = await plane.push(manifest(package("Entry")))
+
+    assert again.id == first.id
+
+
+async def test_another_wish_is_a_deployment_of_its_own_that_shares_everything(plane: Plane) -> None:
+    first = await plane.push(manifest(package("Entry")), environment="production")
+
+    second = await plane.push(manifest(package("Entry")), environment="staging")
+
+    assert second.id != first.id
+    assert plane.engine.starts == ["Entry"]
+    selectors = plane.gateway.selectors()
+    assert (selectors["production"], selectors["environments/staging"]) == (first.id, second.id)
+
+
 async def test_only_the_changed_chainlet_starts(plane: Plane) -> None:
     first = await plane.push(manifest(package("Model"), package("Entry", calls=["Model"])))
     (model,) = plane.engine.running("Model")
