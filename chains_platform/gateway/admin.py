@@ -1,5 +1,6 @@
 """What the control plane tells and asks the gateway, below `/_chains/`."""
 
+import asyncio
 import logging
 import os
 from http import HTTPStatus
@@ -24,10 +25,54 @@ _MAX_WAIT_S: Final = 3600.0
 _LOGGER: Final = logging.getLogger("chains.gateway")
 
 
+class TableFile:
+    """Keeps the newest table on disk, written beside the requests and not in their way.
+
+    A table is served from the moment of its assignment; should this process be killed in the
+    millisecond before it is written, the control plane gives it again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._newest: bytes | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def load(self) -> GatewayRoutes:
+        """The table of the last run; an empty one if there is none or it can't be read."""
+        try:
+            return GatewayRoutes.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return GatewayRoutes(serial=0)
+        except (OSError, ValueError) as error:
+            _LOGGER.warning("the saved table is not readable, starting with an empty one: %s", error)
+            return GatewayRoutes(serial=0)
+
+    def save(self, data: bytes) -> None:
+        """Write `data` soon, unless something newer comes before."""
+        self._newest = data
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+
+    async def flush(self) -> None:
+        """Return when the newest table is written."""
+        if self._writing is not None:
+            await self._writing
+
+    async def _write(self) -> None:
+        while self._newest is not None:
+            data, self._newest = self._newest, None
+            try:
+                await asyncio.to_thread(write_private, self._path, data)
+            except OSError as error:
+                # serving goes on; only a restart of the gateway would miss this table
+                _LOGGER.error("the table could not be saved to %s: %s", self._path, error)
+        self._writing = None
+
+
 class Admin:
     """Table, status, and the question when older requests have ended."""
 
-    def __init__(self, router: Router, http: Client, token: str, table_file: Path) -> None:
+    def __init__(self, router: Router, http: Client, token: str, table_file: TableFile) -> None:
         self._router = router
         self._http = http
         self._token = token.encode()
@@ -60,11 +105,7 @@ class Admin:
             return  # overtaken by a newer table; the status says which one is served
         self._router.replace(Table.of(routes))
         self._forget_connections()
-        try:
-            write_private(self._table_file, body)
-        except OSError as error:
-            # serving goes on; only a restart of the gateway would miss this table
-            _LOGGER.error("the table could not be saved to %s: %s", self._table_file, error)
+        self._table_file.save(body)
 
     def _forget_connections(self) -> None:
         current = self._router.table.addresses()
@@ -92,4 +133,4 @@ class Admin:
         return status.model_dump_json().encode()
 
 
-__all__ = ["JSON", "Admin"]
+__all__ = ["JSON", "Admin", "TableFile"]

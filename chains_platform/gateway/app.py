@@ -1,7 +1,6 @@
 """Who answers what: the gateway's few paths, its listeners and its life."""
 
 import json
-import logging
 import socket
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from chains_platform.gateway.access import Access, token_matches
-from chains_platform.gateway.admin import JSON, Admin
+from chains_platform.gateway.admin import JSON, Admin, TableFile
 from chains_platform.gateway.calls import Refusal, Router
 from chains_platform.gateway.connection import Request
 from chains_platform.gateway.forward import Forwarder
@@ -21,13 +20,11 @@ from chains_platform.gateway.table import Table
 from chains_platform.gateway.tunnel import Tunnel
 from chains_platform.http1 import Client
 from chains_protocol.replica import ADMIN_PREFIX
-from chains_protocol.routes import GatewayRoutes, GatewayTarget
+from chains_protocol.routes import GatewayTarget
 
 _CHAINS: Final = "/chains/"
 _RUN_REMOTE: Final = "/run_remote"
 _WEBSOCKET: Final = "/websocket"
-
-LOGGER: Final = logging.getLogger("chains.gateway")
 
 
 @dataclass(frozen=True)
@@ -49,10 +46,11 @@ class Gateway:
         self._access = settings.access
         self._token = settings.api_token.encode()
         self._http = Client()
-        self.router = Router(Table.of(load_table(settings.table_file)), clock, settings.wait_s)
+        self._table_file = TableFile(settings.table_file)
+        self.router = Router(Table.of(self._table_file.load()), clock, settings.wait_s)
         self._forwarder = Forwarder(self.router, self._http)
         self._tunnel = Tunnel(self.router)
-        self._admin = Admin(self.router, self._http, settings.admin_token, settings.table_file)
+        self._admin = Admin(self.router, self._http, settings.admin_token, self._table_file)
 
     async def handle(self, request: Request) -> None:
         """Answer one request."""
@@ -114,9 +112,10 @@ class Gateway:
             raise Refusal(HTTPStatus.NOT_FOUND, f"chain `{chain}` has nothing active at `{selector}`")
         raise Refusal(HTTPStatus.NOT_FOUND, f"there is no active chain `{chain}`")
 
-    def close(self) -> None:
-        """Close the connections to replicas."""
+    async def close(self) -> None:
+        """Close the connections to replicas; the table is on disk when this returns."""
         self._http.close()
+        await self._table_file.flush()
 
 
 def _need_method(request: Request, method: str) -> None:
@@ -131,17 +130,6 @@ def refuse(request: Request, refusal: Refusal) -> None:
     request.respond(refusal.status, [JSON, *more], body)
 
 
-def load_table(path: Path) -> GatewayRoutes:
-    """The table of the last run; an empty one if there is none or it can't be read."""
-    try:
-        return GatewayRoutes.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return GatewayRoutes(serial=0)
-    except (OSError, ValueError) as error:
-        LOGGER.warning("the saved table is not readable, starting with an empty one: %s", error)
-        return GatewayRoutes(serial=0)
-
-
 class Listener:
     """A gateway that listens. Made by `serve`."""
 
@@ -153,7 +141,7 @@ class Listener:
     async def close(self) -> None:
         """Stop listening, give open requests the grace, end the rest."""
         await self._server.close(self._grace_s)
-        self.gateway.close()
+        await self.gateway.close()
 
 
 async def serve(gateway: Gateway, bound: socket.socket, admin: Path, grace_s: float = 30.0) -> Listener:
@@ -164,4 +152,4 @@ async def serve(gateway: Gateway, bound: socket.socket, admin: Path, grace_s: fl
     return Listener(gateway, server, grace_s)
 
 
-__all__ = ["Gateway", "GatewaySettings", "Listener", "load_table", "refuse", "serve"]
+__all__ = ["Gateway", "GatewaySettings", "Listener", "refuse", "serve"]

@@ -139,6 +139,7 @@ async def test_a_killed_gateway_comes_back_on_its_port_with_its_table(home: Home
     gateway = home.gateway()
     run = await gateway.ensure(0)
     await home.client.put_routes(TABLE)
+    await until(home.layout.gateway_table.exists)
     again: asyncio.Future[GatewayRun] = asyncio.get_running_loop().create_future()
 
     async def restarted(run: GatewayRun) -> None:

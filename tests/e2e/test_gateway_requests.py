@@ -512,6 +512,37 @@ async def test_a_slow_upload_holds_no_version(gateway: Running) -> None:
     writer.close()
 
 
+async def test_no_request_fails_or_goes_back_while_tables_change_and_replicas_die(gateway: Running) -> None:
+    async def slowly(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.002)
+        await answer_name(seen, writer)
+
+    steady, fragile = await gateway.replica(slowly), await gateway.replica(slowly)
+    await gateway.table(steady, fragile)
+
+    async def work() -> None:
+        last = 0
+        for _ in range(40):
+            answer = await gateway.call()
+            assert answer.status_code == 200, answer.text
+            version = int(answer.json()["revision"].removeprefix("abc."))
+            assert version >= last
+            last = version
+
+    async def disturb() -> None:
+        for version in range(2, 1000):
+            await gateway.table(steady, fragile, version=version)
+            await (fragile.stop() if version % 10 == 5 else asyncio.sleep(0.002))
+            if version % 10 == 0:
+                await fragile.start()
+
+    disturbing = asyncio.create_task(disturb())
+    await asyncio.gather(*(work() for _ in range(8)))
+    assert not disturbing.done() or disturbing.exception() is None
+    disturbing.cancel()
+    assert (await gateway.admin.status()).in_flight == {}
+
+
 async def test_a_deployment_that_left_the_table_frees_the_requests_that_wait_for_it(
     gateway: Running,
 ) -> None:
