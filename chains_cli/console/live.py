@@ -39,12 +39,10 @@ class LiveConsole(TextConsole):
         if isinstance(event, events.ChainletChanged):
             self._rows[event.chainlet] = event
             self._draw()
-        elif isinstance(event, events.Upload) and event.sent_bytes < event.total_bytes:
-            self._upload = event
+        elif isinstance(event, events.Upload):
+            self._upload = event if event.sent_bytes < event.total_bytes else None
             self._draw()
         else:
-            if isinstance(event, events.Upload):
-                self._upload = None
             super().show(event)
         if isinstance(event, events.DeploymentChanged) and event.state in ("active", "failed"):
             self.close()

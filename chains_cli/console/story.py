@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chains_cli import events
 from chains_cli.console.diagnostics import diagnostic_lines
-from chains_cli.console.layout import bytes_text, clock_text, milliseconds_text
+from chains_cli.console.layout import bytes_text, clock_text, milliseconds_text, plural
 from chains_cli.console.palette import Palette
 
 
@@ -38,15 +38,15 @@ def _(event: events.UserOutput, cwd: Path, palette: Palette) -> Sequence[str]:
 
 @story_lines.register
 def _(event: events.Upload, cwd: Path, palette: Palette) -> Sequence[str]:
-    if event.sent_bytes < event.total_bytes:
+    if event.sent_bytes:
         return ()
-    files = "1 file" if event.files == 1 else f"{event.files} files"
-    return (f"sent {files}, {bytes_text(event.total_bytes)}",)
+    return (f"sending {plural(event.files, 'file')}, {bytes_text(event.total_bytes)}",)
 
 
 @story_lines.register
 def _(event: events.PlanLine, cwd: Path, palette: Palette) -> Sequence[str]:
-    sends = f"; sends {event.files} files, {bytes_text(event.bytes)}" if event.files else ""
+    files = plural(event.files, "file")
+    sends = f"; sends {files}, {bytes_text(event.bytes)}" if event.files else ""
     return (f"  {event.action:<9} {palette.bold(event.chainlet)}: {event.reason}{sends}",)
 
 

@@ -51,7 +51,7 @@ def lines_of(result: Answer) -> Iterable[str]:
 def run(console: Console, result: Answer) -> int:
     console.show(events.Step("reading chain.py"))
     console.show(events.Step("a detail", detail=True))
-    console.show(events.Upload(10, 4200, 2))
+    console.show(events.Upload(0, 4200, 2))
     console.show(events.Upload(4200, 4200, 2))
     console.show(events.Found(BROKEN.model_copy(update={"severity": Severity.WARNING})))
     status = console.finish(result, lambda palette: lines_of(result))
@@ -67,7 +67,7 @@ def test_text_keeps_result_and_story_apart() -> None:
     out, err = io.StringIO(), io.StringIO()
     assert run(make_console(settings(), out, err), Answer(7)) == 0
     assert out.getvalue() == "the value is 7\n"
-    assert err.getvalue().splitlines()[:2] == ["reading chain.py", "sent 2 files, 4.2 kB"]
+    assert err.getvalue().splitlines()[:2] == ["reading chain.py", "sending 2 files, 4.2 kB"]
     assert "warning[CH104]" in err.getvalue()
     assert "a detail" not in err.getvalue()
     assert "\x1b" not in err.getvalue()
