@@ -101,6 +101,50 @@ class BuildOutput(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Watching(Event):
+    """Files are being watched; `version` is that of the development deployment."""
+
+    type: ClassVar[str] = "watching"
+    chain: str
+    deployment: str
+    version: int
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RoundStarted(Event):
+    """Saves that belong together are being looked at; `files` are relative to the workspace."""
+
+    type: ClassVar[str] = "round_started"
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFinished(Event):
+    """What a round came to. `committed` False with `changed`: the former version goes on serving."""
+
+    type: ClassVar[str] = "round_finished"
+    version: int
+    committed: bool
+    changed: bool
+    elapsed_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explained(Event):
+    """Why a Chainlet needs what it needs: a symbol that changed, and how the Chainlet reaches it."""
+
+    type: ClassVar[str] = "explained"
+    chainlet: str
+    action: str
+    symbol: str
+    path: str
+    line: int
+    via: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Patched(Event):
     """What a save did to one Chainlet. `elapsed_ms` is from save to the new code serving."""
 
@@ -154,6 +198,7 @@ __all__ = [
     "ChainletChanged",
     "DeploymentChanged",
     "Event",
+    "Explained",
     "Found",
     "Item",
     "Line",
@@ -161,8 +206,11 @@ __all__ = [
     "Patched",
     "PlanLine",
     "Report",
+    "RoundFinished",
+    "RoundStarted",
     "Step",
     "Upload",
     "UserOutput",
+    "Watching",
     "ignore",
 ]

@@ -76,6 +76,37 @@ def _(event: events.Patched, cwd: Path, palette: Palette) -> Sequence[str]:
 
 
 @story_lines.register
+def _(event: events.Watching, cwd: Path, palette: Palette) -> Sequence[str]:
+    where = f"development deployment {event.deployment}, version {event.version}"
+    return (f"watching {palette.bold(event.chain)} ({where}); save a file to patch it, Ctrl-C to end",)
+
+
+@story_lines.register
+def _(event: events.RoundStarted, cwd: Path, palette: Palette) -> Sequence[str]:
+    names = ", ".join(event.files[:3])
+    more = f" and {plural(len(event.files) - 3, 'other file')}" if len(event.files) > 3 else ""
+    return (f"saved {names}{more}",)
+
+
+@story_lines.register
+def _(event: events.RoundFinished, cwd: Path, palette: Palette) -> Sequence[str]:
+    took = milliseconds_text(event.elapsed_ms)
+    if not event.changed:
+        return (f"nothing to do; version {event.version} serves ({took})",)
+    if not event.committed:
+        return (palette.bad(f"refused; version {event.version} goes on serving") + f" ({took})",)
+    return (palette.good(f"version {event.version} serves") + f" ({took})",)
+
+
+@story_lines.register
+def _(event: events.Explained, cwd: Path, palette: Palette) -> Sequence[str]:
+    lines = [f"    {event.chainlet}: {palette.accent(f'{event.path}:{event.line}')} {event.text}"]
+    if len(event.via) > 1:
+        lines.append(palette.dim(f"      through {' → '.join(event.via)}"))
+    return lines
+
+
+@story_lines.register
 def _(event: events.LogWritten, cwd: Path, palette: Palette) -> Sequence[str]:
     head = f"{clock_text(event.at)} {event.chainlet}"
     return (f"{palette.dim(head)} {event.text}",)
