@@ -138,7 +138,8 @@ class _Builder:
 
     def _requirements(self, found: DiscoveredChainlet, source: SourceFiles) -> Requirements:
         declared = read_requirements(found, self._export_lock)
-        lines = [line for line in declared.lines if self._target == "truss" or not is_truss(line)]
+        # `truss` brings a `truss_chains` of its own, which would be found before ours
+        lines = [line for line in declared.lines if not is_truss(line)]
         implicit = implicit_requirements(source.imports, declared.lines)
         for distribution, module in implicit.items():
             self._findings.implicit(distribution, module, found.spec.display_name)

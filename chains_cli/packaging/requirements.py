@@ -92,12 +92,6 @@ def requirement_name(line: str) -> str | None:
         return None
 
 
-def without_truss(requirements: Requirements) -> Requirements:
-    """The same without `truss` itself: its `truss_chains` would stand in the way of ours."""
-    kept = tuple(line for line in requirements.lines if not is_truss(line))
-    return Requirements(kept, requirements.options, requirements.notes)
-
-
 def is_truss(line: str) -> bool:
     """Whether a line installs `truss`, by name or from its repository."""
     return requirement_name(line) in _TRUSS or "basetenlabs/truss" in line
@@ -328,5 +322,4 @@ __all__ = [
     "is_truss",
     "read_requirements",
     "requirement_name",
-    "without_truss",
 ]

@@ -6,7 +6,7 @@ from typing import Final
 from chains_cli.packaging.reader import Content, WorkspaceReader
 
 RUNTIME_PACKAGES: Final = ("truss_chains", "chains_protocol", "chains_analysis", "chains_runtime")
-RUNTIME_REQUIREMENTS: Final = ("httptools>=0.6.4", "httpx>=0.27", "msgpack>=1.1", "pydantic>=2.7")
+RUNTIME_REQUIREMENTS: Final = ("httpx>=0.27", "msgpack>=1.1", "pydantic>=2.7")
 """What that source imports, as requirement lines; added where the author did not declare them."""
 
 
