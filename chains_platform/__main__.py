@@ -6,6 +6,7 @@ standard error is `CHAINS-FAILED` and the diagnostics as JSON.
 
 import argparse
 import asyncio
+import errno
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from chains_protocol.errors import Diagnostic, DiagnosticsError
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 
 _COULD_NOT_START = 4
 
@@ -25,16 +26,32 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops are told by us
     try:
         if options.command == "gateway":
             _gateway(options, environ)
         else:
             _serve(options, environ)
     except DiagnosticsError as error:
-        text = TypeAdapter(tuple[Diagnostic, ...]).dump_json(error.diagnostics).decode()
-        sys.stderr.write(f"CHAINS-FAILED {text}\n")
-        return _COULD_NOT_START
+        return _failed(error.diagnostics)
+    except OSError as error:
+        return _failed([_unusable(error)])
     return 0
+
+
+def _failed(diagnostics: Sequence[Diagnostic]) -> int:
+    text = TypeAdapter(tuple[Diagnostic, ...]).dump_json(tuple(diagnostics)).decode()
+    sys.stderr.write(f"CHAINS-FAILED {text}\n")
+    return _COULD_NOT_START
+
+
+def _unusable(error: OSError) -> Diagnostic:
+    """The home can't be written, uv is missing, and the like: the system's own words."""
+    return Diagnostic(
+        code=Code.DISK_FULL if error.errno == errno.ENOSPC else Code.PLATFORM_START_FAILED,
+        message=f"the platform can't start: {error}",
+        help="make the path usable, or choose another directory with CHAINS_HOME",
+    )
 
 
 def _gateway(options: argparse.Namespace, environ: Mapping[str, str]) -> None:

@@ -72,6 +72,7 @@ class Supervisor:
         me = processes.identify(os.getpid())
         if me is None or self._services is None:
             return
+        _LOGGER.info("serving at %s, chains at %s", self._control_url, self._run.url)
         self._layout.write_platform_file(
             PlatformFile(
                 pid=me.pid,

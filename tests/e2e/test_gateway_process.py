@@ -248,6 +248,12 @@ async def test_a_taken_port_is_told_with_exit_status_4(home: Home) -> None:
     assert home.layout.read_platform_file() is None
 
 
+async def test_a_home_that_can_not_be_used_is_told_with_exit_status_4(home: Home) -> None:
+    home.layout.logs.rmdir()
+    home.layout.logs.touch()
+    assert (await home.refused("serve")).code is Code.PLATFORM_START_FAILED
+
+
 async def test_a_requested_shutdown_ends_everything(home: Home) -> None:
     first = await home.serve()
     token = Tokens.load(home.layout).api_token
