@@ -122,7 +122,9 @@ class Carry:
     def _shareable(self, dirty: set[Key]) -> frozenset[str]:
         spoiled = {key.module for key, _ in self._nodes() if key in dirty}
         found = {
-            m for m in self._modules if m in self._known and m not in spoiled and not self._lost_import(m)
+            m
+            for m in self._modules
+            if m in self._known and m not in spoiled and not self._lost_something_in(m)
         }
         while True:
             kept = {m for m in found if self._imports[m] <= found and self._inner(m) <= found}
@@ -130,12 +132,10 @@ class Carry:
                 return frozenset(found)
             found = kept
 
-    def _lost_import(self, module: str) -> bool:
-        """Whether the module imported something from the tree before that is not there now."""
+    def _lost_something_in(self, module: str) -> bool:
+        """Whether the module had a statement or an import before that it does not have now."""
         old = self._comparison.before.resolver.readable(module)
-        return old is not None and {s.facts.imports for s in old.statements if s.kind is Kind.IMPORT} != {
-            s.facts.imports for s in self._modules[module].statements if s.kind is Kind.IMPORT
-        }
+        return old is None or _outline(old) != _outline(self._modules[module])
 
     @cached_property
     def _imports(self) -> dict[str, set[str]]:
@@ -149,7 +149,8 @@ class Carry:
         return found
 
     def _inner(self, package: str) -> set[str]:
-        return {m for m in self._modules if m.startswith(package + ".")}
+        """Modules inside a package, before and now: they are attributes of its module object."""
+        return {m for m in {*self._modules, *self._known} if m.startswith(package + ".")}
 
     def _bound_to_unshared(self, shared: frozenset[str]) -> Iterator[Key]:
         """Statements, in modules that are made anew, whose code imports another such module by itself."""
@@ -183,6 +184,12 @@ class Carry:
                         (m.name for m in parts.members if m.kind is Kind.CLASS) if parts is not None else ()
                     )
                     yield from (f"{facts.module}:{name}.{n}" for n in inner)
+
+
+def _outline(facts: ModuleFacts) -> set[object]:
+    """The names a module binds, its other statements, and what it imports."""
+    keys = {key for s in facts.statements for key in statement_keys(facts, s) if s.kind is not Kind.NOTHING}
+    return keys | {binding for s in facts.statements for binding in s.facts.imports}
 
 
 __all__ = ["Carry"]

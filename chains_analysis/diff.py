@@ -8,12 +8,19 @@ from typing import TypeVar
 from chains_analysis.effects import statement_keys
 from chains_analysis.graph import Graph
 from chains_analysis.inert import Kind
-from chains_analysis.resolution import Key
+from chains_analysis.resolution import SYMBOL, Key
 from chains_analysis.symbols import ImportBinding, ModuleFacts, Statement
 from chains_analysis.tree import parents
 from chains_analysis.vocabulary import TRUSTED_MODULES
 
 T = TypeVar("T", Key, str)
+
+
+def loaded_at_once(graph: Graph, root: str) -> tuple[str, ...]:
+    """Modules of the tree that importing `root` loads, in order; not those that functions import later."""
+    found: dict[str, None] = {}
+    _load(graph, root, found, [])
+    return tuple(found)
 
 
 def loaded_modules(graph: Graph, root: str) -> tuple[str, ...]:
@@ -84,6 +91,11 @@ class Comparison:
     @cached_property
     def loaded_after(self) -> tuple[str, ...]:
         return loaded_modules(self.after, self.root)
+
+    @cached_property
+    def at_once(self) -> frozenset[str]:
+        """Modules of the new tree that are loaded before the Chainlet is made."""
+        return frozenset(loaded_at_once(self.after, self.root))
 
     def is_changed(self, key: Key) -> bool:
         """Whether a node is different in itself, or was moved past another statement with effects."""
@@ -190,7 +202,18 @@ def _is_importable(graph: Graph, binding: ImportBinding) -> bool:
     facts = graph.resolver.readable(binding.module)
     if facts is not None and (facts.stars or binding.attribute in facts.declared_global):
         return True
-    return bool(graph.resolver.import_target(binding))
+    return any(_ends(graph, hit.key) for hit in graph.resolver.import_target(binding))
+
+
+def _ends(graph: Graph, key: Key) -> bool:
+    """Whether a symbol is bound by more than imports from the tree, which may lead in a circle."""
+    if key.kind != SYMBOL:
+        return True
+    for binder in graph.resolver.binders(key.module, key.name):
+        imported = [b for b in binder.facts.imports if b.name == key.name]
+        if not imported or any(not graph.tree.has(b.loads.split(".")[0]) for b in imported):
+            return True
+    return False
 
 
 def _in_cycles(graph: Graph, modules: Sequence[str]) -> set[str]:
@@ -213,4 +236,4 @@ def _in_cycles(graph: Graph, modules: Sequence[str]) -> set[str]:
     return found
 
 
-__all__ = ["Comparison", "imported_modules", "loaded_modules"]
+__all__ = ["Comparison", "imported_modules", "loaded_at_once", "loaded_modules"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from chains_analysis.inert import Kind, Mutability
-from chains_analysis.resolution import MODULE, STATEMENT, SYMBOL, Hit, Key, Resolver
+from chains_analysis.resolution import MODULE, STATEMENT, SYMBOL, Hit, Key, Resolver, nameless
 from chains_analysis.symbols import ModuleFacts, Statement
 from chains_analysis.uses import ELEMENT, Ref, Use, changes_in_place, may_change
 
@@ -21,15 +21,6 @@ def statement_keys(facts: ModuleFacts, statement: Statement) -> tuple[Key, ...]:
     if statement.facts.names:
         return tuple(Key(SYMBOL, facts.module, name) for name in statement.facts.names)
     return (Key(STATEMENT, facts.module, nameless(facts, statement)),)
-
-
-def nameless(facts: ModuleFacts, statement: Statement) -> str:
-    """An identifier, stable under moves, of a statement that binds no name."""
-    text = statement.facts.fingerprint
-    same = [
-        s for s in facts.statements[: statement.index] if s.facts.fingerprint == text and not s.facts.names
-    ]
-    return f"{text}.{len(same)}"
 
 
 class LoadEffects:
@@ -211,4 +202,4 @@ def _changes(ref: Ref, rest: tuple[str, ...], binder: Statement) -> bool:
     return may_change(ref, rest)
 
 
-__all__ = ["LoadEffects", "nameless", "statement_keys"]
+__all__ = ["LoadEffects", "statement_keys"]

@@ -1,10 +1,11 @@
 """The graph of references in one tree: nodes, what each depends on, and a fingerprint of each."""
 
+import builtins
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
-from chains_analysis.effects import LoadEffects, nameless
+from chains_analysis.effects import LoadEffects
 from chains_analysis.inert import Kind
 from chains_analysis.resolution import (
     EDGE,
@@ -19,13 +20,15 @@ from chains_analysis.resolution import (
     Key,
     ModuleReader,
     Resolver,
+    nameless,
 )
-from chains_analysis.symbols import ClassFacts, Member, Statement, hash_of
+from chains_analysis.symbols import ClassFacts, Member, ModuleFacts, Statement, hash_of
 from chains_analysis.tree import SourceTree
-from chains_analysis.uses import Opaque, Ref, Role, Uses
+from chains_analysis.uses import ELEMENT, Opaque, Ref, Role, Uses
 from chains_protocol.digest import bytes_digest
 
 ENDPOINTS = ("run_remote", "predict")
+_ALWAYS_BOUND = frozenset({*dir(builtins), "__file__", "__path__", "__annotations__"})
 
 
 class Dep(NamedTuple):
@@ -85,6 +88,53 @@ class Graph:
         statement = self.resolver.class_of(module, name)
         return statement.facts.class_facts if statement is not None else None
 
+    def unbound(self, module: str, statement: Statement) -> tuple[str, ...]:
+        """Names that a statement needs when it is executed and that nothing has bound by then."""
+        facts = self.resolver.readable(module)
+        if facts is None:
+            return ()
+        return tuple(
+            sorted(ref.root for ref in statement.facts.uses.load if self._is_unbound(facts, statement, ref))
+        )
+
+    def _is_unbound(self, facts: ModuleFacts, statement: Statement, ref: Ref) -> bool:
+        if ref.is_module:
+            return False
+        bound = any(index < statement.index for index in facts.bindings.get(ref.root, ()))
+        hits = self.resolver.resolve(facts.module, ref)
+        if bound:
+            return bool(ref.chain) and self._leads_nowhere(facts, ref, hits)
+        if any(hit.key.module != facts.module for hit in hits):
+            return False  # by a star import
+        has_unknown_star = any(not self.tree.has(star) for star in facts.stars)
+        return ref.root not in _ALWAYS_BOUND and not has_unknown_star
+
+    def _leads_nowhere(self, facts: ModuleFacts, ref: Ref, hits: tuple[Hit, ...]) -> bool:
+        """Whether an attribute of a module of the tree is asked for that the module does not have."""
+        imported = [b for s in facts.binders(ref.root) for b in s.facts.imports if b.name == ref.root]
+        modules = [b.module for b in imported if b.attribute is None]
+        is_whole = len(modules) == len(facts.binders(ref.root))
+        own = Key(SYMBOL, facts.module, ref.root)
+        return is_whole and all(map(self.tree.has, modules)) and all(hit.key == own for hit in hits)
+
+    def may_fail(self, module: str, statement: Statement) -> bool:
+        """Whether a statement asks objects for attributes that text can't promise."""
+        return any(self._is_daring(module, ref) for ref in statement.facts.uses.load if ref.chain)
+
+    def _is_daring(self, module: str, ref: Ref) -> bool:
+        hits = self.resolver.resolve(module, ref)
+        if not hits and not ref.is_module and hasattr(builtins, ref.root):
+            return ref.chain[0] != ELEMENT and not hasattr(getattr(builtins, ref.root), ref.chain[0])
+        return any(hit.rest and not self._has_attribute(hit) for hit in hits if hit.key.kind == SYMBOL)
+
+    def _has_attribute(self, hit: Hit) -> bool:
+        """Whether a class is known to define what is asked of it."""
+        if hit.rest[0] == ELEMENT:
+            return True  # a type's parameter; of a value it is not inert in the first place
+        owners = self.resolver.family(hit.key.module, hit.key.name)
+        facts = [f for owner in owners if (f := self.class_facts(*owner)) is not None]
+        return any(f.named(hit.rest[0]) for f in facts)
+
     # -- dependencies
 
     def _find_deps(self, key: Key) -> Iterator[Dep]:
@@ -101,8 +151,10 @@ class Graph:
                 yield from (Dep(Key(MODULE, module)) for module in self.tree.modules)
             case "edge":
                 yield from self._edge_deps(key)
+                yield from self._mutator_deps(key)
             case "view" | "signature" | "head":
                 yield from self._type_deps(key)
+                yield from self._mutator_deps(key)
             case "member":
                 for member in self._named_members(key):
                     yield from self.uses_deps(key.module, member.head)
@@ -114,8 +166,12 @@ class Graph:
             if statement.kind is Kind.CLASS:
                 hooks = self.effects.load_reach(key.module, statement)
                 yield from (Dep(hit.key) for hit in hooks if hit.key.kind == SYMBOL)
-        yield from (Dep(k) for k in self.effects.mutators.get(key, ()))
+        yield from self._mutator_deps(key)
         yield from (Dep(k) for k in self.effects.users_of_rebound.get(key, ()) if k != key)
+
+    def _mutator_deps(self, key: Key) -> Iterator[Dep]:
+        mutators = self.effects.mutators.get(Key(SYMBOL, key.module, key.name), ())
+        yield from (Dep(mutator) for mutator in mutators)
 
     def uses_deps(self, module: str, uses: Uses) -> Iterator[Dep]:
         """The edges of a piece of code, those to its own class's members aside."""

@@ -9,7 +9,7 @@ from chains_analysis.inert import Kind
 from chains_analysis.outcome import ChainletRef
 from chains_analysis.resolution import HEAD, MEMBER, SIGNATURE, SYMBOL, Key
 from chains_analysis.symbols import Member
-from chains_analysis.uses import Opaque
+from chains_analysis.uses import Opaque, Ref
 
 _CLASS_HOOKS = frozenset({"__init_subclass__", "__set_name__", "__class_getitem__"})
 
@@ -146,6 +146,39 @@ class Unit:
             *(root for key, member in self.members for root in self._shape_roots(key, member)),
         ]
         return reach(roots if self.family else [self.symbol], self._neighbours)
+
+    def run_by_init(self) -> Iterator[tuple[Key, frozenset[Ref]]]:
+        """Code that may run while an instance is made, with what each piece uses when it is called.
+
+        Narrower than `init`: what ran when modules were loaded is left out.
+        """
+        found: dict[Key, frozenset[Ref]] = {}
+        waiting = [(key, m.body.call | m.head.call) for key, m in self.members if key in self.init]
+        while waiting:
+            key, refs = waiting.pop()
+            if key in found:
+                refs -= found[key]
+                if not refs:
+                    continue
+            found[key] = found.get(key, frozenset()) | refs
+            for ref in refs:
+                hits = self.graph.resolver.resolve(key.module, ref)
+                waiting += [(h.key, self._called_refs(h.key)) for h in hits if h.key.kind == SYMBOL]
+        yield from found.items()
+
+    def _called_refs(self, key: Key) -> frozenset[Ref]:
+        """What calling a symbol, or what it holds, may use."""
+        found: frozenset[Ref] = frozenset()
+        for binder in self.graph.resolver.binders(key.module, key.name):
+            facts = binder.facts
+            if facts.class_facts is not None:
+                members = (m for m in facts.class_facts.members if m.name not in _CLASS_HOOKS)
+                found = found.union(*(m.body.call | m.head.all for m in members))
+            elif binder.kind is Kind.FUNCTION:
+                found |= facts.uses.call
+            elif binder.kind is not Kind.IMPORT:
+                found |= facts.uses.all
+        return found
 
     def _shape_roots(self, key: Key, member: Member) -> Iterator[Key]:
         if member.kind is not Kind.FUNCTION or member.name in _CLASS_HOOKS:

@@ -89,21 +89,26 @@ class Narrator:
         text = f"`{path}` is part of a cycle of imports, and the order of its statements changed"
         return Reason(module, path, 1, (), text, Action.RESTARTED)
 
-    def broken_import(self, facts: ModuleFacts, statement: Statement, binding: ImportBinding) -> Reason:
+    def broken_import(
+        self, facts: ModuleFacts, statement: Statement, binding: ImportBinding, action: Action
+    ) -> Reason:
         what = f"`{binding.loads}`"
         if binding.attribute is not None:
             what = f"`{binding.attribute}` from `{binding.loads}`"
         text = f"`{facts.path}:{statement.line}` imports {what}, which is not there: loading it will fail"
-        return Reason(f"{facts.module}.{binding.name}", facts.path, statement.line, (), text, Action.PATCHED)
+        return Reason(f"{facts.module}.{binding.name}", facts.path, statement.line, (), text, action)
 
-    def new_library(self, facts: ModuleFacts, statement: Statement, library: str) -> Reason:
+    def new_library(self, facts: ModuleFacts, statement: Statement, library: str, action: Action) -> Reason:
         text = f"`{facts.path}` imports `{library}` now, whether it is installed shows when it is loaded"
-        return Reason(f"{facts.module}.{library}", facts.path, statement.line, (), text, Action.PATCHED)
+        return Reason(f"{facts.module}.{library}", facts.path, statement.line, (), text, action)
 
-    def loads_differently(self, facts: ModuleFacts, statement: Statement) -> Reason:
+    def loads_differently(self, facts: ModuleFacts, statement: Statement, action: Action) -> Reason:
         name = statement.facts.names[0] if statement.facts.names else str(statement.line)
         text = f"`{name}` is made differently when `{facts.path}` is loaded"
-        return Reason(f"{facts.module}.{name}", facts.path, statement.line, (), text, Action.PATCHED)
+        unbound = self._comparison.after.unbound(facts.module, statement)
+        if unbound:
+            text = f"`{name}` needs `{unbound[0]}`, which is not there when `{facts.path}` is loaded"
+        return Reason(f"{facts.module}.{name}", facts.path, statement.line, (), text, action)
 
     def special_member(self, key: Key) -> Reason:
         path, line = self._place(key)
@@ -115,12 +120,11 @@ class Narrator:
         text = f"`__init__` keeps state in the class through `{self.label(key)}`, and the class is made again"
         return Reason(self.label(key), path, line, (), text, Action.RELOADED)
 
-    def shared_state(self, key: Key, by: Key, reach: Reach) -> Reason:
+    def shared_state(self, key: Key, by: Key) -> Reason:
         path, line = self._place(key)
         what = f"`{self.label(key)}`"
         text = f"{self._subject(by)} changes {what} while an instance is made, and running code uses it"
-        way = tuple(self.label(k) for k in reach.way(by))
-        return Reason(self.label(key), path, line, way, text, Action.RESTARTED)
+        return Reason(self.label(key), path, line, (self.label(by), self.label(key)), text, Action.RESTARTED)
 
     # -- names and places
 

@@ -259,7 +259,9 @@ class UseReader:
         if role is Role.ANNOTATION and isinstance(node.value, str):
             parsed = parse_expression(node.value)
             if parsed is not None:
+                self._depth += 1  # whoever reads it does so later
                 self.expression(parsed, Use.READ, role)
+                self._depth -= 1
 
     def _lambda(self, node: ast.Lambda) -> None:
         for default in (*node.args.defaults, *node.args.kw_defaults):

@@ -1,5 +1,6 @@
 """Names -> the symbols they stand for, across the modules of a tree."""
 
+import builtins
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -173,9 +174,28 @@ class Resolver:
             for binding in imported:
                 yield from self._imported(binding, chain, seen)
         if not statements:
-            for star in facts.stars:
-                if not name.startswith("_") or name in self._exports(star):
-                    yield from self._name(star, name, chain, seen)
+            yield from self._by_star(facts, name, chain, seen)
+
+    def _by_star(
+        self, facts: ModuleFacts, name: str, chain: tuple[str, ...], seen: set[tuple[str, str]]
+    ) -> Iterator[Hit]:
+        """A name that no statement binds may come from a star import; that statement is part of the way."""
+        for statement in facts.statements if facts.stars else ():
+            for binding in statement.facts.imports:
+                if binding.attribute != "*":
+                    continue
+                star = binding.module
+                hits = list(self._name(star, name, chain, seen)) if self._is_exported(star, name) else []
+                is_foreign = not self.tree.has(star) and not hasattr(builtins, name)
+                if hits or is_foreign:
+                    yield Hit(Key(STATEMENT, facts.module, nameless(facts, statement)))
+                yield from hits
+
+    def _is_exported(self, module: str, name: str) -> bool:
+        facts = self.facts(module)
+        if facts is None:
+            return False
+        return name in (facts.imports.exports or ()) or not name.startswith("_")
 
     def _imported(
         self, binding: ImportBinding, chain: tuple[str, ...], seen: set[tuple[str, str]]
@@ -207,9 +227,14 @@ class Resolver:
         if not found and self.binders(module, "__getattr__"):
             yield Hit(Key(MODULE, module), (name, *rest))
 
-    def _exports(self, module: str) -> tuple[str, ...]:
-        facts = self.facts(module)
-        return (facts.imports.exports or ()) if facts is not None else ()
+
+def nameless(facts: ModuleFacts, statement: Statement) -> str:
+    """An identifier, stable under moves, of a statement that binds no name."""
+    text = statement.facts.fingerprint
+    same = [
+        s for s in facts.statements[: statement.index] if s.facts.fingerprint == text and not s.facts.names
+    ]
+    return f"{text}.{len(same)}"
 
 
 __all__ = [
@@ -226,4 +251,5 @@ __all__ = [
     "Key",
     "ModuleReader",
     "Resolver",
+    "nameless",
 ]

@@ -177,25 +177,38 @@ class _Judgement:
     # -- what the Chainlet does not refer to, but its process loads
 
     def _unreferenced(self, known: list[Reason]) -> Iterator[Reason]:
-        """Code beside the Chainlet's own that can fail or do something when it is loaded."""
+        """Code beside the Chainlet's own that can fail or do something when it is loaded.
+
+        A module that functions import is loaded when `__init__` runs, or later: only
+        running `__init__` again can tell whether that still works.
+        """
         for facts, statement, binding in self._comparison.broken_imports():
-            yield self._say.broken_import(facts, statement, binding)
-        if known:
-            return  # a new generation is loaded anyway, and executes them
+            yield self._say.broken_import(facts, statement, binding, self._to_load(facts))
         for facts, statement, library in self._comparison.new_libraries():
-            yield self._say.new_library(facts, statement, library)
+            yield self._say.new_library(facts, statement, library, self._to_load(facts))
         for module in self._comparison.loaded_after:
+            if known and module in self._comparison.at_once:
+                continue  # a new generation is loaded anyway, and executes them
             new = self._comparison.after.resolver.facts(module)
             for statement in new.statements if new is not None else ():
                 if new is not None and self._loads_differently(new, statement):
-                    yield self._say.loads_differently(new, statement)
+                    yield self._say.loads_differently(new, statement, self._to_load(new))
+
+    def _to_load(self, facts: ModuleFacts) -> Action:
+        return Action.PATCHED if facts.module in self._comparison.at_once else Action.RELOADED
 
     def _loads_differently(self, facts: ModuleFacts, statement: Statement) -> bool:
-        if statement.facts.is_inert or statement.kind in (Kind.IMPORT, Kind.EFFECT):
+        """Whether executing a statement may fail or do something that it did not before."""
+        if statement.kind in (Kind.IMPORT, Kind.EFFECT, Kind.NOTHING):
             return False
-        key = statement_keys(facts, statement)[0]
         old = self._comparison.before
+        key = statement_keys(facts, statement)[0]
         binders = old.resolver.binders(facts.module, key.name) if key.kind == SYMBOL else ()
+        unbound = self._comparison.after.unbound(facts.module, statement)
+        if unbound and unbound not in [old.unbound(facts.module, b) for b in binders]:
+            return True
+        if statement.facts.is_inert and not self._comparison.after.may_fail(facts.module, statement):
+            return False
         if facts.module not in self._comparison.loaded_before or key in self._comparison.moved:
             return True
         if key.kind != SYMBOL:
@@ -226,20 +239,14 @@ class _Judgement:
         return not own or bool(own & self._carry.dirty)
 
     def _shared_state(self) -> Iterator[Reason]:
-        """Module-level values that `__init__` changes and that running code still uses."""
-        graph = self._comparison.after
-        changed: dict[Key, Key] = {}
-        members = dict(self._new.members)
-        for key in self._new.init.keys:
-            if key.kind == SYMBOL:
-                uses = [b.facts.uses.call for b in graph.resolver.binders(key.module, key.name)]
-            else:
-                uses = [members[key].body.call] if key in members else []
-            for refs in uses:
-                changed.update(dict.fromkeys(graph.effects.in_place(key.module, refs), key))
-        for key, by in sorted(changed.items()):
-            if key not in self._carry.dirty and key.module in self._comparison.loaded_before:
-                yield self._say.shared_state(key, by, self._new.init)
+        """Kept module-level values that making an instance changes: the old one did, or the new one will."""
+        for unit in (self._new, self._old):
+            changed: dict[Key, Key] = {}
+            for key, refs in unit.run_by_init():
+                changed.update(dict.fromkeys(unit.graph.effects.in_place(key.module, refs), key))
+            for key, by in sorted(changed.items()):
+                if key not in self._carry.dirty and key.module in self._comparison.loaded_before:
+                    yield self._say.shared_state(key, by)
 
 
 def _heaviest(reasons: list[Reason]) -> Action:

@@ -1,0 +1,178 @@
+"""Verdicts against what really happens: random edits of small programs, judged and carried out.
+
+`unchanged` must mean that a cold start of both sources behaves alike. After `patched` and
+`reloaded`, carried out by a plain loader, the Chainlet must behave like a cold start of the
+new source, and the running instance as before. Heavier verdicts are always right; how
+often they would not have been needed is reported.
+"""
+
+import ast
+import difflib
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from chains_analysis import AnalysisCache, ChainletRef, SourceTree, Verdict, carry_plan, judge
+from chains_protocol.errors import DiagnosticsError
+from chains_protocol.patch import Action
+from tests.unit.chains_analysis.edits import edited
+from tests.unit.chains_analysis.programs import CHAINLETS, PROGRAMS
+from tests.unit.chains_analysis.worlds import (
+    Start,
+    World,
+    answers,
+    build,
+    cold_start,
+    hand_over,
+    stale_objects,
+)
+
+
+@dataclass
+class Tally:
+    """What was decided, and what would have been enough."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    heavier: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+
+    def report(self) -> str:
+        total = sum(self.verdicts.values())
+        lines = [f"{total} verdicts, {self.held} made heavier by what the state held"]
+        for action, count in sorted(self.verdicts.items()):
+            lines.append(f"{action}: {count}, of these not needed: {self.heavier[action]}")
+        return "\n".join(lines)
+
+
+def check(before: SourceTree, after: SourceTree, ref: ChainletRef, cache: AnalysisCache, tally: Tally) -> str:
+    """An empty text if the verdict holds, else what is wrong with it."""
+    verdict = judge(before, after, ref, cache)
+    tally.verdicts[verdict.action] += 1
+    old, world, instance = cold_start(before, ref)
+    new, *_ = cold_start(after, ref)
+    if old.failure:
+        return ""
+    if verdict.action is Action.UNCHANGED and (old.failure, old.answers, old.log) != (
+        new.failure,
+        new.answers,
+        new.log,
+    ):
+        return f"unchanged, but\n  {old}\n  {new}"
+    if not new.failure and old.shape != new.shape and not verdict.needs_discovery:
+        return f"{verdict.action} without discovery, but\n  {old.shape}\n  {new.shape}"
+    if verdict.action in (Action.PATCHED, Action.RELOADED):
+        return _carry_out(verdict, after, ref, (old, new), (world, instance), tally=tally)
+    if verdict.action is Action.RESTARTED and _would_do(
+        carry_plan(before, after, ref, cache), after, ref, new, before
+    ):
+        tally.heavier[verdict.action] += 1
+    return ""
+
+
+def _carry_out(
+    verdict: Verdict,
+    after: SourceTree,
+    ref: ChainletRef,
+    starts: tuple[Start, Start],
+    running: tuple[World, object],
+    *,
+    tally: Tally,
+) -> str:
+    old, new = starts
+    world, instance = running
+    following = world.next(after, verdict.carry)
+    action = verdict.action
+    try:
+        cls = following.chainlet(ref)
+        in_state, kept = stale_objects(world, following, instance)
+        if kept:
+            tally.held += 1
+            return ""  # the replica would ask for a restart
+        if in_state and action is Action.PATCHED:
+            tally.held += 1
+            action = Action.RELOADED
+        fresh = hand_over(instance, cls) if action is Action.PATCHED else build(cls)
+    except Exception as error:
+        return "" if new.failure else f"{action} fails with {error!r}, a cold start does not"
+    if new.failure:
+        return f"{action} works, a cold start fails: {new.failure}"
+    got = answers(fresh)
+    if got != new.answers:
+        return f"{action}: {got}\n  cold start: {new.answers}"
+    if answers(instance) != old.answers:
+        return f"{action} changed the running instance: {answers(instance)}\n  before: {old.answers}"
+    if old.answers == new.answers and old.log == new.log:
+        tally.heavier[action] += 1
+    return ""
+
+
+def _would_do(plan: object, after: SourceTree, ref: ChainletRef, new: Start, before: SourceTree) -> bool:
+    """Whether a patch would have worked where a restart was asked for."""
+    _, world, instance = cold_start(before, ref)
+    try:
+        following = world.next(after, plan)  # type: ignore[arg-type]
+        fresh = hand_over(instance, following.chainlet(ref))
+    except Exception:
+        return False
+    return not new.failure and answers(fresh) == new.answers
+
+
+def run(seed: int, rounds: int) -> tuple[Tally, list[str]]:
+    """A random walk over each program: many edits from one state, then on from a good one."""
+    dice = random.Random(seed)  # noqa: S311
+    tally, wrong = Tally(), []
+    cache = AnalysisCache()
+    program = dice.choice(PROGRAMS)
+    for number in range(rounds):
+        if number % 12 == 0:
+            program = dice.choice(PROGRAMS)
+        after, names = edited(program, dice)
+        try:
+            found = [check(program, after, ref, cache, tally) for ref in CHAINLETS]
+        except DiagnosticsError as error:
+            found = [str(error)]
+        wrong += [
+            f"seed {seed}, round {number} ({names}): {text}\n{_changes(program, after)}"
+            for text in found
+            if text
+        ]
+        if dice.random() < 0.3 and all(not cold_start(after, ref)[0].failure for ref in CHAINLETS):
+            program = after
+    return tally, wrong
+
+
+def _changes(before: SourceTree, after: SourceTree) -> str:
+    lines: list[str] = []
+    for path in sorted(before.files.keys() | after.files.keys()):
+        old, new = (ast.unparse(ast.parse(t.files.get(path, b""))).splitlines() for t in (before, after))
+        lines += difflib.unified_diff(old, new, path, path, lineterm="", n=1)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("ref", CHAINLETS, ids=lambda ref: ref.display_name)
+def test_the_programs_start(program: SourceTree, ref: ChainletRef) -> None:
+    start, *_ = cold_start(program, ref)
+    assert not start.failure
+    assert not any("Error" in answer for answer in start.answers)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_verdicts_hold(seed: int) -> None:
+    _, wrong = run(seed, 20)
+    assert not wrong, "\n\n".join(wrong[:3])
+
+
+@pytest.mark.soak
+def test_verdicts_hold_for_thousands_of_edits() -> None:
+    tally, wrong = Tally(), []
+    for seed in range(1000, 1100):
+        some, more = run(seed, 40)
+        wrong += more
+        tally.verdicts += some.verdicts
+        tally.heavier += some.heavier
+        tally.held += some.held
+    assert not wrong, f"{len(wrong)} wrong\n" + "\n\n".join(wrong[:5])
+    assert tally.heavier[Action.RESTARTED] < tally.verdicts[Action.RESTARTED], tally.report()
