@@ -95,6 +95,7 @@ class HttpServer:
             connection.abort()
         if self.tasks:
             await asyncio.wait(tuple(self.tasks), timeout=timeout_s)
+        await asyncio.sleep(0)  # the connections learn that they are lost
 
 
 class Exchange:
