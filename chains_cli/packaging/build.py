@@ -1,4 +1,4 @@
-"""`build_packages`: ChainSpec -> ChainPackages."""
+"""`build_packages` and `PackageBuilder`: ChainSpec -> ChainPackages."""
 
 import json
 import re
@@ -12,11 +12,13 @@ from chains_cli.packaging.config import REQUIREMENTS_FILE, config_context, model
 from chains_cli.packaging.distributions import implicit_requirements
 from chains_cli.packaging.ignore import looks_secret
 from chains_cli.packaging.package import ChainPackages, Package, make_package
-from chains_cli.packaging.reader import Content, WorkspaceReader
+from chains_cli.packaging.reader import Content, ContentCache, WorkspaceReader
 from chains_cli.packaging.render import Renderer, package_renderer
 from chains_cli.packaging.requirements import (
     LockExport,
+    RememberedExport,
     Requirements,
+    export_uv_lock,
     is_truss,
     read_requirements,
     requirement_name,
@@ -43,36 +45,63 @@ def build_packages(
     target: Target = "process",
     export_lock: LockExport | None = None,
 ) -> ChainPackages:
-    """Build the package of every Chainlet.
-
-    Args:
-        spec: the Chain.
-        reader: reads the workspace; a watch session passes one that shares its `ContentCache`.
-        target: what the packages are made for.
-        export_lock: how a `uv.lock` becomes requirement lines; None runs `uv export`.
-
-    Raises:
-        DiagnosticsError: CH152 or CH201 to CH210, all of them at once, sorted by place.
-    """
-    builder = _Builder(spec, reader or WorkspaceReader(Path(spec.workspace)), target, export_lock)
-    return builder.build()
+    """Build the package of every Chainlet, once. See `PackageBuilder.build`."""
+    return PackageBuilder(target, export_lock).build(spec, reader)
 
 
-class _Builder:
-    """What the packages of one Chain share."""
+class PackageBuilder:
+    """Builds packages again and again, as a watch session does: only what changed is read and parsed."""
+
+    def __init__(self, target: Target = "process", export_lock: LockExport | None = None) -> None:
+        """Make a builder; nothing is read yet.
+
+        Args:
+            target: what the packages are made for.
+            export_lock: how a `uv.lock` becomes requirement lines; None runs `uv export`.
+        """
+        self._target: Target = target
+        self._cache = ContentCache()
+        self._renderer = package_renderer()
+        self._export_lock = RememberedExport(export_lock or export_uv_lock)
+
+    def reader(self, workspace: Path) -> WorkspaceReader:
+        """A reader of the workspace as it is now."""
+        return WorkspaceReader(workspace, self._cache)
+
+    def build(self, spec: ChainSpec, reader: WorkspaceReader | None = None) -> ChainPackages:
+        """Build the package of every Chainlet.
+
+        Args:
+            spec: the Chain.
+            reader: reads the workspace; None makes one.
+
+        Raises:
+            DiagnosticsError: CH152 or CH201 to CH210, all of them at once, sorted by place.
+        """
+        reader = reader or self.reader(Path(spec.workspace))
+        return _Build(spec, reader, self._target, self._export_lock, self._renderer).run()
+
+
+class _Build:
+    """One run of a builder: what the packages of one Chain share."""
 
     def __init__(
-        self, spec: ChainSpec, reader: WorkspaceReader, target: Target, export_lock: LockExport | None
+        self,
+        spec: ChainSpec,
+        reader: WorkspaceReader,
+        target: Target,
+        export_lock: LockExport,
+        renderer: Renderer,
     ) -> None:
         self._spec = spec
         self._reader = reader
         self._target = target
         self._export_lock = export_lock
         self._sources = SourceCollector(reader)
-        self._renderer: Renderer = package_renderer()
+        self._renderer = renderer
         self._findings = findings.Findings()
 
-    def build(self) -> ChainPackages:
+    def run(self) -> ChainPackages:
         problems = [*findings.forbidden_names(self._reader.paths, self._target)]
         packages: list[Package] = []
         for found in self._spec.chainlets:
@@ -205,4 +234,4 @@ def _lines(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-__all__ = ["DATA_DIR", "Target", "build_packages", "canonical_json"]
+__all__ = ["DATA_DIR", "PackageBuilder", "Target", "build_packages", "canonical_json"]

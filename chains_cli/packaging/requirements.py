@@ -114,6 +114,21 @@ def export_uv_lock(directory: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
+class RememberedExport:
+    """Exports a lock again only after the lock or its project changed."""
+
+    def __init__(self, export: LockExport) -> None:
+        self._export = export
+        self._known: dict[Path, tuple[tuple[bytes, ...], str]] = {}
+
+    def __call__(self, directory: Path) -> str:
+        now = tuple((directory / name).read_bytes() for name in ("uv.lock", "pyproject.toml"))
+        known = self._known.get(directory)
+        if known is None or known[0] != now:
+            known = self._known[directory] = (now, self._export(directory))
+        return known[1]
+
+
 def _read_file(path: Path, found: DiscoveredChainlet, parsed: _Parsed, export_lock: LockExport) -> None:
     if not path.is_file():
         parsed.problems.append(
@@ -317,6 +332,7 @@ def _bad(
 
 __all__ = [
     "LockExport",
+    "RememberedExport",
     "Requirements",
     "export_uv_lock",
     "is_truss",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chains_cli.packaging.build import Target, build_packages
+from chains_cli.packaging.build import PackageBuilder, Target, build_packages
 from chains_cli.packaging.package import ChainPackages
 from chains_cli.packaging.reader import ContentCache, WorkspaceReader
 from chains_cli.packaging.write import write_packages
@@ -584,15 +584,16 @@ def test_the_truss_target_carries_our_runtime(write: Write) -> None:
 # --- reading and writing
 
 
-def test_a_shared_cache_reads_only_what_changed(write: Write) -> None:
+def test_a_builder_that_is_used_again_reads_only_what_changed(write: Write) -> None:
     root = write({"chain.py": "import a\n", "a.py": "X = 1\n"})
-    cache = ContentCache()
-    first = build_packages(chain(root), reader=WorkspaceReader(root, cache))
+    builder = PackageBuilder()
+    first = builder.build(chain(root))
     write({"a.py": "X = 22\n"})
-    second = build_packages(chain(root), reader=WorkspaceReader(root, cache))
+    second = builder.build(chain(root))
     before, after = (p.package("Hello").files for p in (first, second))
     assert before["packages/chain.py"] is after["packages/chain.py"]
     assert after["packages/a.py"] == b"X = 22\n"
+    assert second == build_packages(chain(root))
 
 
 def test_packages_are_written_one_directory_a_chainlet(write: Write, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chains_cli.packaging.distributions import implicit_requirements, provides, unprovided_modules
-from chains_cli.packaging.requirements import Requirements, is_truss, read_requirements
+from chains_cli.packaging.requirements import RememberedExport, Requirements, is_truss, read_requirements
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.spec import ImageSpec, LocalSources
 from tests.unit.chains_cli.packaging.conftest import chain, chainlet
@@ -138,6 +138,20 @@ def test_a_lock_is_exported(tmp_path: Path) -> None:
     found = read(tmp_path, {"uv.lock": "", "pyproject.toml": ""}, "uv.lock", export_lock=export)
     assert found.lines == ("a==1", 'b==2; sys_platform == "linux"')
     assert asked == [tmp_path]
+
+
+def test_a_lock_is_exported_again_only_after_a_change(tmp_path: Path) -> None:
+    asked: list[Path] = []
+
+    def export(directory: Path) -> str:
+        asked.append(directory)
+        return "a==1\n"
+
+    remembered = RememberedExport(export)
+    for lock in ("one", "one", "two"):
+        files = {"uv.lock": lock, "pyproject.toml": ""}
+        assert read(tmp_path, files, "uv.lock", export_lock=remembered).lines == ("a==1",)
+    assert len(asked) == 2
 
 
 def test_a_lock_that_cannot_be_exported_is_refused_with_the_reason(tmp_path: Path) -> None:
