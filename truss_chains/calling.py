@@ -252,7 +252,7 @@ class CallPolicy:
 
 def _reply_or_raise(outcome: ReplyT | OSError) -> ReplyT:
     if isinstance(outcome, OSError):
-        raise outcome from None
+        raise outcome
     return outcome
 
 

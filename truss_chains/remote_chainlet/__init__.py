@@ -1,0 +1,1 @@
+"""Import paths that user code and generated code write for what runs inside a deployed Chainlet."""
