@@ -30,7 +30,7 @@ AUTH = {"Authorization": "Api-Key k"}
 
 class HandledTruss(chains.TrussChainlet):
     truss_dir = "x"
-    remote_config = chains.RemoteConfig(name="Wrapped One")
+    remote_config = chains.RemoteConfig(name="Wrapped-One")
 
 
 @pytest.mark.parametrize(
@@ -75,20 +75,20 @@ def test_ws_call_args() -> None:
 def config(tmp_path: Path) -> Path:
     file = tmp_path / "services"
     file.write_text(
-        json.dumps({"Wrapped One": {"predict_url": PUBLIC, "internal_url": INTERNAL.model_dump()}, "B": {}})
+        json.dumps({"Wrapped-One": {"predict_url": PUBLIC, "internal_url": INTERNAL.model_dump()}, "B": {}})
     )
     return file
 
 
 def test_r33_siblings_are_found_by_display_name_or_class(config: Path) -> None:
-    assert get_service_urls("Wrapped One", config_file=config) == BOTH
+    assert get_service_urls("Wrapped-One", config_file=config) == BOTH
     assert get_service_urls(HandledTruss, config_file=config) == BOTH
 
 
 def test_what_is_no_sibling(config: Path, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="display name"):
         get_service_urls(7, config_file=config)  # type: ignore[arg-type]
-    with pytest.raises(MissingDependencyError, match="`C`; known are: `B`, `Wrapped One`"):
+    with pytest.raises(MissingDependencyError, match="`C`; known are: `B`, `Wrapped-One`"):
         get_service_urls("C", config_file=config)
     with pytest.raises(MissingDependencyError, match="inside a deployed Chain"):
         get_service_urls("C", config_file=tmp_path / "absent")
