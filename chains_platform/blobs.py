@@ -171,6 +171,9 @@ class BlobStore:
         for tree in self._packages.iterdir():
             if tree.name not in trees and tree.stat().st_mtime < older_than:
                 shutil.rmtree(tree, ignore_errors=True)
+        for draft in self._blobs.glob(".new-*"):
+            if draft.stat().st_mtime < older_than:
+                draft.unlink(missing_ok=True)
         used = {entry.digest for p in packages for entry in p.files}
         removed = 0
         for blob in self._blobs.glob("*/*"):

@@ -13,6 +13,7 @@ from chains_platform.state import (
     Edge,
     EnvironmentMove,
     EnvironmentRecord,
+    LogSource,
     Member,
     SetRecord,
     State,
@@ -207,6 +208,38 @@ def forget_deployment(state: State, deployment_id: str) -> State:
     return state
 
 
+def purge(state: State, deployment_id: str) -> State:
+    """Forget a deleted deployment altogether; logs that were only its own go with it."""
+    return replace(
+        state,
+        deployments={k: v for k, v in state.deployments.items() if k != deployment_id},
+        log_sources={k: v for k, v in state.log_sources.items() if v.deployments != (deployment_id,)},
+    )
+
+
+def forget_chain(state: State, chain: str) -> State:
+    """Forget a chain that has no deployments any more, and its environments."""
+    return replace(
+        state,
+        chains={k: v for k, v in state.chains.items() if k != chain},
+        environments={k: v for k, v in state.environments.items() if v.chain != chain},
+    )
+
+
+def surplus_log_sources(state: State, kept: int) -> tuple[str, ...]:
+    """Replicas that are gone and whose logs are not among the newest `kept` of any deployment."""
+    by_deployment: dict[str, list[LogSource]] = {}
+    for source in state.log_sources.values():
+        for deployment in source.deployments:
+            if deployment in state.deployments:
+                by_deployment.setdefault(deployment, []).append(source)
+    wanted = set(state.replicas)
+    for sources in by_deployment.values():
+        sources.sort(key=lambda s: s.created_at, reverse=True)
+        wanted |= {s.replica_id for s in sources[:kept]}
+    return tuple(k for k in state.log_sources if k not in wanted)
+
+
 def _ends(edge: Edge) -> tuple[object, ...]:
     return (edge.caller, edge.class_name, edge.callee, edge.options)
 
@@ -217,11 +250,14 @@ __all__ = [
     "drop_version",
     "edges_of",
     "fail",
+    "forget_chain",
     "forget_deployment",
     "point",
     "point_back",
     "prepare_version",
+    "purge",
     "release",
     "retire",
     "superseded",
+    "surplus_log_sources",
 ]

@@ -85,7 +85,9 @@ class Deployments:
         if wrong:
             raise Refusal(400, wrong)
         manifest = request.manifest
-        return planning.plan(
+        # in a thread: the engine may have to ask an interpreter for its version
+        return await asyncio.to_thread(
+            planning.plan,
             self._ledger.state,
             manifest,
             request.kind,
@@ -98,7 +100,11 @@ class Deployments:
         self, packages: tuple[PackageManifest, ...], allow_missing: tuple[str, ...]
     ) -> tuple[Diagnostic, ...]:
         """What the engine and the secrets can't give these packages; errors and warnings."""
-        found = [d for p in packages for d in self._engine.check(p.spec, p.environment, allow_missing)]
+
+        def ask_engine() -> list[Diagnostic]:
+            return [d for p in packages for d in self._engine.check(p.spec, p.environment, allow_missing)]
+
+        found = await asyncio.to_thread(ask_engine)
         names = await self._secrets.names()
         return (*found, *missing_secrets((p.spec for p in packages), names))
 

@@ -7,7 +7,7 @@ from chains_platform.deployments import Deployments
 from chains_platform.parts import Parts
 from chains_platform.refusals import bad_request, unknown_chain
 from chains_platform.retirement import Retirement
-from chains_platform.state import DeploymentRecord, State
+from chains_platform.state import DeploymentRecord
 from chains_platform.switching import Switch
 from chains_protocol.control import DeploymentState
 
@@ -40,32 +40,18 @@ class Removal:
         """Stop all deployments of a chain and forget it."""
         if chain not in self._ledger.state.chains:
             raise unknown_chain(chain)
-        for record in self._ledger.state.deployments_of(chain):
-            await self._delete(record)
-        self._ledger.apply(lambda s: _without_chain(s, chain))
+        # again until there are none: someone may push while we wait
+        while found := self._ledger.state.deployments_of(chain):
+            for record in found:
+                await self._delete(record)
+        self._ledger.apply(lambda s: changes.forget_chain(s, chain))
         await self._ledger.saved()
 
     async def _delete(self, record: DeploymentRecord) -> None:
         await self._deployments.cancel(record.id)
         await self._switch(lambda s: changes.forget_deployment(s, record.id))
         self._switch.report(record.id, DeploymentState.DELETED)
-        self._retirement.release_later(record.id, lambda s: _purged(s, record.id), self._drain_s)
-
-
-def _purged(state: State, deployment_id: str) -> State:
-    return replace(
-        state,
-        deployments={k: v for k, v in state.deployments.items() if k != deployment_id},
-        log_sources={k: v for k, v in state.log_sources.items() if v.deployments != (deployment_id,)},
-    )
-
-
-def _without_chain(state: State, chain: str) -> State:
-    return replace(
-        state,
-        chains={k: v for k, v in state.chains.items() if k != chain},
-        environments={k: v for k, v in state.environments.items() if v.chain != chain},
-    )
+        self._retirement.release_later(record.id, self._drain_s)
 
 
 __all__ = ["Removal"]

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from chains_platform import changes
 from chains_platform.distribution import LOST, Distribution
 from chains_platform.ledger import Ledger
-from chains_platform.state import DeploymentRecord, State
+from chains_platform.state import DeploymentRecord
+from chains_protocol.control import DeploymentState
 from chains_protocol.replica import ReplicaState
 
 _AGAIN_S: Final = 0.5
@@ -30,19 +31,17 @@ class Retirement:
         """Drop older generations and members when no request below `below` is open."""
         self._spawn(self._retire(deployment_id, below))
 
-    def release_later(
-        self,
-        deployment_id: str,
-        then: Callable[[State], State] | None = None,
-        drain_s: float | None = None,
-    ) -> None:
-        """Drop all members of a deployment that serves no new request, when the last one ended."""
-        self._spawn(self._release(deployment_id, then, self._drain_s if drain_s is None else drain_s))
+    def release_later(self, deployment_id: str, drain_s: float | None = None) -> None:
+        """Drop all members of a deployment that serves no new request, when the last one ended.
+
+        One that was deleted is forgotten then.
+        """
+        self._spawn(self._release(deployment_id, self._drain_s if drain_s is None else drain_s))
 
     def resume(self) -> None:
         """After a restart: go on waiting where an earlier control plane did."""
         for record in self._ledger.state.deployments.values():
-            if not record.is_live and record.members:
+            if not record.is_live and (record.members or record.state is DeploymentState.DELETED):
                 self.release_later(record.id)
             elif any(m.until is not None for m in record.members):
                 self.retire_later(record.id, record.version)
@@ -72,15 +71,14 @@ class Retirement:
                 except LOST as error:
                     _log.warning("replica %s did not retire old code: %s", replica.id, error)
 
-    async def _release(
-        self, deployment_id: str, then: Callable[[State], State] | None, drain_s: float
-    ) -> None:
+    async def _release(self, deployment_id: str, drain_s: float) -> None:
         await self._drained(deployment_id, _EVER, drain_s)
         record = self._ledger.state.deployments.get(deployment_id)
-        if record is not None and not record.is_live:
-            self._ledger.apply(lambda s: changes.release(s, deployment_id))
-        if then is not None:
-            self._ledger.apply(then)
+        if record is None or record.is_live:
+            return
+        gone = record.state is DeploymentState.DELETED
+        change = changes.purge if gone else changes.release
+        self._ledger.apply(lambda s: change(s, deployment_id))
         await self._distribution.sync_replicas()
 
     async def _drained(self, deployment_id: str, below: int, within_s: float) -> None:

@@ -57,7 +57,7 @@ class Rollout:
 
     async def _build_environment(self, record: DeploymentRecord, package: PackageManifest) -> None:
         spec = package.environment
-        if self._engine.environment_ready(spec):
+        if await asyncio.to_thread(self._engine.environment_ready, spec):
             return
         name = package.spec.display_name
         add = partial(self._events.add, chain=record.chain, deployment=record.id, chainlet=name)

@@ -13,6 +13,7 @@ from chains_platform.distribution import Distribution, GatewayAdmin, ReplicaConn
 from chains_platform.engines.engine import Engine
 from chains_platform.environments import Environments
 from chains_platform.events import EventLog
+from chains_platform.housekeeping import Housekeeping
 from chains_platform.layout import Layout
 from chains_platform.ledger import Ledger
 from chains_platform.logs import Logs
@@ -30,7 +31,6 @@ from chains_platform.store.writer import Writer
 from chains_platform.switching import Switch
 from chains_platform.tokens import Tokens
 
-_EVENTS_KEPT: Final = 100_000
 _ID_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"  # none that are taken for one another
 
 
@@ -55,6 +55,7 @@ class Services:
     removal: Removal
     patches: Patches
     retirement: Retirement
+    housekeeping: Housekeeping
     writer: Writer
     shutdown_requested: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -63,6 +64,7 @@ class Services:
         await adopt(self.ledger, self.engine, self.distribution, self.reconciler)
         self.reconciler.start()
         self.retirement.resume()
+        self.housekeeping.start()
         await self.distribution.sync()
 
     async def stop_everything(self) -> None:
@@ -76,6 +78,7 @@ class Services:
         """Leave everything running that runs; write what is not written yet."""
         self.events.close()
         self.logs.close()
+        await self.housekeeping.close()
         await self.deployments.close()
         await self.retirement.close()
         await self.reconciler.close()
@@ -121,7 +124,6 @@ async def open_services(
     writer = await Writer.open(database_url or f"sqlite:///{layout.database}")
     state = await writer.read(Store.load)
     last_id = await writer.read(Store.last_event_id)
-    await writer.read(lambda store: store.prune_events(_EVENTS_KEPT))
     ledger = Ledger(state, writer)
     blobs = BlobStore(layout.blobs, layout.packages)
     secrets = SecretStore(writer, tokens.secrets_key, clock)
@@ -160,6 +162,7 @@ async def open_services(
         removal=Removal(parts, deployments, switch, retirement),
         patches=Patches(parts, deployments, rollout, retirement, token_of=tokens.edge, smoke_call=smoke),
         retirement=retirement,
+        housekeeping=Housekeeping(parts, writer, layout.replicas),
         writer=writer,
     )
 

@@ -211,6 +211,12 @@ class State:
     def with_log_source(self, record: LogSource) -> "State":
         return replace(self, log_sources={**self.log_sources, record.replica_id: record})
 
+    def without_log_sources(self, ids: Iterable[str]) -> "State":
+        gone = set(ids)
+        if not gone:
+            return self
+        return replace(self, log_sources={k: v for k, v in self.log_sources.items() if k not in gone})
+
     def without_replicas(self, ids: Iterable[str]) -> "State":
         gone = set(ids)
         return replace(self, replicas={k: v for k, v in self.replicas.items() if k not in gone})

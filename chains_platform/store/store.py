@@ -181,6 +181,14 @@ class Store:
         with self._engine.begin() as connection:
             connection.execute(delete(schema.events).where(schema.events.c.id <= newest - keep))
 
+    def prune_packages(self) -> int:
+        """Delete manifests that no deployment and no replica set refers to; how many."""
+        table = schema.packages
+        used = select(schema.deployment_chainlets.c.package).union(select(schema.replica_sets.c.package))
+        with self._engine.begin() as connection:
+            found = connection.execute(delete(table).where(table.c.key.not_in(used)))
+            return int(found.rowcount)
+
     # --- secrets (already encrypted)
 
     def put_secret(self, name: str, value: bytes, at: float) -> None:

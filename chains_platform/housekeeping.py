@@ -1,0 +1,74 @@
+"""Removes what nobody needs any more: packages, blobs, logs, old rows. Runs now and then."""
+
+import asyncio
+import logging
+import shutil
+from pathlib import Path
+from typing import Final
+
+from chains_platform import changes
+from chains_platform.parts import Parts
+from chains_platform.store.writer import Writer
+from chains_protocol.errors import DiagnosticsError
+
+_EVERY_S: Final = 3600.0
+_KEPT_LOGS: Final = 50
+"""Replicas a deployment whose logs are kept after they are gone."""
+_KEPT_EVENTS: Final = 100_000
+_KEPT_FILES_S: Final = 7 * 24 * 3600.0
+"""Unused packages and blobs stay a week: the next push may well want them again."""
+
+_log = logging.getLogger(__name__)
+
+
+class Housekeeping:
+    """What it removes is only what no record refers to."""
+
+    def __init__(self, parts: Parts, writer: Writer, replicas: Path) -> None:
+        self._ledger = parts.ledger
+        self._blobs = parts.blobs
+        self._clock = parts.clock
+        self._writer = writer
+        self._replicas = replicas
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Tidy up from now on."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            try:
+                await self.tidy()
+            except (DiagnosticsError, OSError) as error:
+                _log.warning("tidying up failed: %s", error)
+
+    async def tidy(self) -> None:
+        """One round."""
+        gone = set(changes.surplus_log_sources(self._ledger.state, _KEPT_LOGS))
+        self._ledger.apply(lambda s: s.without_log_sources(gone))
+        state = self._ledger.state
+        packages = [p for d in state.deployments.values() for p in d.packages]
+        packages += [s.package for s in state.sets.values()]
+        known = set(state.log_sources) | set(state.replicas)
+        older_than = self._clock() - _KEPT_FILES_S
+        await asyncio.to_thread(self._blobs.collect, packages, older_than)
+        await asyncio.to_thread(_remove_others, self._replicas, known)
+        await self._writer.read(lambda store: store.prune_events(_KEPT_EVENTS))
+        await self._writer.read(lambda store: store.prune_packages())
+
+
+def _remove_others(directory: Path, known: set[str]) -> None:
+    """A replica's directory is made after its record, so one without a record is old."""
+    for path in directory.iterdir():
+        if path.name not in known:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+__all__ = ["Housekeeping"]
