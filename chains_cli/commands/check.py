@@ -29,6 +29,7 @@ def check(
     format: Annotated[
         str, typer.Option("--format", metavar="|".join(_FORMATS), help="How to print what was found.")
     ] = "text",
+    types: Annotated[bool, typer.Option("--types", help="Run mypy on the file, too.")] = False,
     name: NameOption = None,
     mock: MockOption = None,
     python: PythonOption = None,
@@ -52,5 +53,6 @@ def check(
             options=options,
             report=console.show,
             environ=cli.world.environ,
+            types=types,
         )
         return console.finish(result, lambda p: check_lines(result, format, cli.settings.cwd, p))

@@ -35,7 +35,7 @@ def _text(result: CheckResult, cwd: Path, palette: Palette) -> Iterable[str]:
         yield from diagnostic_lines(diagnostic, cwd, palette)
         yield ""
     counted = summary(result.diagnostics)
-    if result.exit_code:
+    if result.exit_code or result.chain is None:
         yield palette.bad(counted)
     else:
         extra = f" ({counted})" if counted else ""

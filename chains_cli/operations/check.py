@@ -10,6 +10,7 @@ from chains_cli.events import Report
 from chains_cli.exits import Exit, diagnostics_exit
 from chains_cli.operations.packages import prepare
 from chains_cli.operations.source import SourceOptions
+from chains_cli.operations.types import check_types
 from chains_cli.settings import Settings
 from chains_protocol.errors import Diagnostic, DiagnosticsError, sort_diagnostics
 
@@ -36,8 +37,12 @@ def check(
     options: SourceOptions,
     report: Report,
     environ: Mapping[str, str] = os.environ,
+    types: bool = False,
 ) -> CheckResult:
-    """Read the chain and build its packages in memory; nothing is written or sent."""
+    """Read the chain and build its packages in memory; nothing is written or sent.
+
+    `types` also runs mypy on the file, once it is a valid chain.
+    """
     found: list[Diagnostic] = []
 
     def collect(event: events.Event) -> None:
@@ -50,6 +55,8 @@ def check(
         prepared = prepare(source, entrypoint, settings, options=options, report=collect, environ=environ)
     except DiagnosticsError as error:
         return CheckResult(sort_diagnostics([*found, *error.diagnostics]))
+    if types:
+        found += check_types(Path(prepared.spec.source), prepared.spec.python.executable, environ)
     packages = prepared.packages
     names = tuple(package.display_name for package in packages)
     return CheckResult(sort_diagnostics(found), packages.chain_name, packages.entrypoint, names)
