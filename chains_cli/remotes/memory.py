@@ -307,7 +307,7 @@ class MemoryRemote:
     def delete_secret(self, name: str) -> None:
         self._require_running()
         if self.secret_values.pop(name, None) is None:
-            raise _refused(Code.MISSING_SECRET, f"there is no secret `{name}`")
+            raise _refused(Code.BAD_REQUEST, f"there is no secret `{name}`")
 
     def secrets(self) -> SecretNames:
         self._require_running()

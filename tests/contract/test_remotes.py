@@ -7,11 +7,12 @@ import pytest
 
 from chains_cli.packaging.package import ChainPackages
 from chains_cli.planning.executor import execute
-from chains_cli.planning.plan import Deploy, KeepChainlet, Patch, UploadBlobs
+from chains_cli.planning.plan import Deploy, KeepChainlet, Patch, Plan, UploadBlobs
 from chains_cli.planning.planner import ChainletChange, DeployWish, make_patch_plan, make_plan, plan_request
 from chains_cli.remotes.remote import Remote
 from chains_protocol.control import (
     DeployAction,
+    DeploymentInfo,
     DeploymentKind,
     DeploymentState,
     DeployReason,
@@ -315,22 +316,35 @@ def test_the_first_development_deployment_starts_its_own_replicas(
 # --- a push, whole
 
 
-def test_a_push_of_an_unchanged_chain_is_one_round_trip(remote: Remote, build: Build) -> None:
-    packages = build()
-    wish = DeployWish(environment="production")
+def push(remote: Remote, packages: ChainPackages, wish: DeployWish) -> tuple[Plan, DeploymentInfo]:
     plan = make_plan(packages, remote.plan(packages.chain_name, plan_request(packages, wish)), wish)
-    assert any(isinstance(step, Deploy) for step in plan.steps)
     outcome = execute(plan, packages, remote, lambda event: None)
     assert outcome.deployment is not None
-    first = settled(remote, outcome.deployment)
-    again = make_plan(packages, remote.plan(packages.chain_name, plan_request(packages, wish)), wish)
+    return plan, settled(remote, outcome.deployment)
+
+
+def test_a_push_of_an_unchanged_chain_sends_nothing(remote: Remote, build: Build) -> None:
+    packages = build(step=201)
+    plan, first = push(remote, packages, DeployWish())
+    assert {type(step) for step in plan.steps} >= {UploadBlobs, Deploy}
+    again, second = push(remote, packages, DeployWish())
     assert again.unchanged
     assert {type(step) for step in again.steps} == {KeepChainlet}
-    assert again.current is not None and again.current.id == first.id
-    changed = make_plan(
-        build(step=3), remote.plan(packages.chain_name, plan_request(build(step=3), wish)), wish
-    )
-    assert {type(s) for s in changed.steps} >= {UploadBlobs, Deploy}
+    assert second.id == first.id
+    changed, third = push(remote, build(step=202), DeployWish())
+    assert {type(step) for step in changed.steps} >= {UploadBlobs, Deploy}
+    assert third.id != first.id
+
+
+def test_a_push_of_an_unchanged_chain_to_its_environment_is_the_same_deployment(
+    remote: Remote, build: Build
+) -> None:
+    packages = build()
+    wish = DeployWish(environment="production")
+    _, first = push(remote, packages, wish)
+    again, second = push(remote, packages, wish)
+    assert not any(isinstance(step, UploadBlobs) for step in again.steps)
+    assert (second.id, second.environments) == (first.id, ("production",))
 
 
 # --- calls
@@ -361,4 +375,4 @@ def test_secrets_are_named_and_never_shown(remote: Remote) -> None:
     assert names == ["contract_a", "contract_b"]
     remote.delete_secret("contract_a")
     assert "contract_a" not in remote.secrets().names
-    assert refused(remote.delete_secret, "contract_a") == {Code.MISSING_SECRET}
+    assert refused(remote.delete_secret, "contract_a") == {Code.BAD_REQUEST}
