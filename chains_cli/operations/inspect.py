@@ -113,11 +113,15 @@ def logs(
     """Report each line that the replicas wrote; with `follow` until the reader ends it."""
     selector = selector or newest(remote, chain)
     count = 0
-    for line in remote.logs(chain, selector, chainlet=chainlet, follow=follow, since=since):
-        if line.text.startswith(_FAILED_PREFIX):  # said in the deployment's diagnostics, for people
-            continue
-        count += 1
-        report(events.LogWritten(line.at, line.chainlet, line.replica_id, line.stream, line.text))
+    try:
+        for line in remote.logs(chain, selector, chainlet=chainlet, follow=follow, since=since):
+            if line.text.startswith(_FAILED_PREFIX):  # said in the deployment's diagnostics, for people
+                continue
+            count += 1
+            report(events.LogWritten(line.at, line.chainlet, line.replica_id, line.stream, line.text))
+    except KeyboardInterrupt:
+        if not follow:  # else it is the way to end it
+            raise
     return LogsResult(chain, count)
 
 

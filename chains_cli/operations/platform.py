@@ -140,14 +140,18 @@ def logs(
     directory = home / "platform" / "logs"
     tails = [_Tail(directory / name) for name in _LOGS]
     count = 0
-    while True:
-        for tail in tails:
-            for line in tail.lines():
+    try:
+        while True:
+            for line in (line for tail in tails for line in tail.lines()):
                 count += 1
                 report(events.Line(line))
-        if not follow:
-            return PlatformLogResult(count)
-        (wait or _pause)()
+            if not follow:
+                break
+            (wait or _pause)()
+    except KeyboardInterrupt:
+        if not follow:  # else it is the way to end it
+            raise
+    return PlatformLogResult(count)
 
 
 def _pause() -> None:

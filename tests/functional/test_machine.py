@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from chains_cli.operations import doctor
+from chains_cli import events
+from chains_cli.operations import doctor, platform
 
 Tool = Any  # the fixture of conftest.py
 
@@ -47,3 +48,23 @@ def test_platform_logs_are_those_of_both_processes(tool: Tool) -> None:
     (logs / "control.log").write_text("one\ntwo\n")
     (logs / "gateway.log").write_text("three\n")
     assert tool.ok("platform", "logs").out == "one\ntwo\nthree\n"
+
+
+def test_following_ends_with_an_interruption_and_status_0(tmp_path: Path) -> None:
+    log = tmp_path / "platform" / "logs" / "control.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("one\ntw")
+    told: list[str] = []
+
+    def wait() -> None:
+        if len(told) == 2:
+            raise KeyboardInterrupt
+        with log.open("a") as file:
+            file.write("o\n")
+
+    def report(event: events.Event) -> None:
+        assert isinstance(event, events.Line)
+        told.append(event.text)
+
+    result = platform.logs(tmp_path, report, follow=True, wait=wait)
+    assert (told, result.lines, result.exit_code) == (["one", "two"], 2, 0)
