@@ -148,7 +148,8 @@ def open_engine(layout: Layout, environ: Mapping[str, str]) -> ProcessEngine:
     """The process engine of this machine. `FileNotFoundError` if there is no uv."""
     uv = find_uv(environ)
     uv_environ = installer_environment(environ, default_pip_files(environ))
-    pythons = Pythons(uv_runner(uv, uv_environ, layout.environments), own_interpreter())
+    run = uv_runner(uv, uv_environ, layout.environments)
+    pythons = Pythons(run, own_interpreter(), layout.environments / "pythons.json")
     tree: list[Path] = []
 
     def runtime() -> Path:

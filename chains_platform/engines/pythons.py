@@ -1,12 +1,15 @@
 """Which interpreter an environment gets: the wanted minor version, else the nearest there is."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from chains_platform.layout import write_private
 
 _LOOK_TIMEOUT_S: Final = 60.0
 _OLDEST_MINOR: Final = 11
@@ -25,15 +28,17 @@ class Interpreter:
 
 @dataclass
 class Pythons:
-    """Looks interpreters up, each minor version once a process.
+    """Looks interpreters up, each minor version once.
 
     Args:
         run: runs uv.
         own: the interpreter that is preferred when it has the wanted version, because it needs no look-up.
+        kept: a file that remembers what was found, for the next process.
     """
 
     run: Run
     own: Interpreter
+    kept: Path
     _found: dict[str, Interpreter] = field(default_factory=dict)
 
     def find(self, version: str) -> Interpreter:
@@ -45,12 +50,22 @@ class Pythons:
         return self._found[version]
 
     def _look(self, version: str) -> Interpreter:
+        known = self._read()
+        if os.access(known.get(version, ""), os.X_OK):
+            return Interpreter(known[version], version)
         executable = self.run([*_FIND, version]).strip()
         if executable:
+            write_private(self.kept, json.dumps({**known, version: executable}).encode())
             return Interpreter(executable, version)
         instead = nearest(version, [self.own.version, *parse_list(self.run(_LIST))])
         executable = self.run([*_FIND, instead]).strip() if instead != self.own.version else ""
         return Interpreter(executable, instead) if executable else self.own
+
+    def _read(self) -> dict[str, str]:
+        try:
+            return {str(version): str(path) for version, path in json.loads(self.kept.read_bytes()).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
 
 
 _FIND: Final = ("python", "find", "--no-project", "--system")

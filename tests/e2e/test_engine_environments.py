@@ -52,7 +52,7 @@ class Scripted:
     def another(self) -> Environments:
         """What a second control plane has: the same directory, nothing else in common."""
         own = Interpreter(sys.executable, "3.12")
-        pythons = Pythons(lambda arguments: "", own)
+        pythons = Pythons(lambda arguments: "", own, self.root / "pythons.json")
         return Environments(self.root, str(self.uv), pythons, dict(os.environ))
 
     async def ensure(self) -> Path:
@@ -149,7 +149,9 @@ async def test_the_real_uv_builds_what_the_runtime_needs(tmp_path: Path) -> None
     root = tmp_path / "envs"
     root.mkdir()
     own = own_interpreter()
-    environments = Environments(root, uv, Pythons(uv_runner(uv, environ, tmp_path), own), environ)
+    environments = Environments(
+        root, uv, Pythons(uv_runner(uv, environ, tmp_path), own, root / "pythons.json"), environ
+    )
     spec = EnvironmentSpec(python_version=own.version)
     python = await environments.ensure(spec, lambda line: None)
     program = "import pydantic, httpx, httptools, uvicorn, websockets, msgpack; print('ok')"

@@ -1,5 +1,6 @@
 """Names and contents of environments, interpreters, indexes: all that needs no process."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,14 +28,16 @@ def environment(*requirements: str, python: str = "3.12") -> EnvironmentSpec:
 class FakeUv:
     """Answers `uv python find` and `list`."""
 
-    def __init__(self, *installed: str) -> None:
+    def __init__(self, *installed: str, path: str = "") -> None:
         self.installed = installed
+        self.path = path
         self.asked: list[tuple[str, ...]] = []
 
     def __call__(self, arguments: Sequence[str]) -> str:
         self.asked.append(tuple(arguments))
         if arguments[1] == "find":
-            return f"/usr/bin/python{arguments[-1]}\n" if arguments[-1] in self.installed else ""
+            found = self.path or f"/usr/bin/python{arguments[-1]}"
+            return f"{found}\n" if arguments[-1] in self.installed else ""
         minors = ",".join(
             f'{{"implementation": "cpython", "version_parts": {{"major": 3, "minor": {v[2:]}}}}}'
             for v in self.installed
@@ -43,7 +46,7 @@ class FakeUv:
 
 
 def environments(root: Path, uv: FakeUv) -> Environments:
-    return Environments(root, "/no/uv", Pythons(uv, OWN), {})
+    return Environments(root, "/no/uv", Pythons(uv, OWN, root / "pythons.json"), {})
 
 
 # what is installed
@@ -98,22 +101,32 @@ def test_the_lines_whose_project_the_output_names_are_blamed() -> None:
 # interpreters
 
 
-def test_our_own_interpreter_needs_no_look_up() -> None:
+def test_our_own_interpreter_needs_no_look_up(tmp_path: Path) -> None:
     uv = FakeUv("3.12")
-    assert Pythons(uv, OWN).find("3.12") == OWN
+    assert Pythons(uv, OWN, tmp_path / "kept").find("3.12") == OWN
     assert uv.asked == []
 
 
-def test_another_version_is_looked_up_once() -> None:
-    uv = FakeUv("3.11")
-    pythons = Pythons(uv, OWN)
-    assert [pythons.find("3.11"), pythons.find("3.11")] == [Interpreter("/usr/bin/python3.11", "3.11")] * 2
+def test_another_version_is_looked_up_once_also_by_the_next_process(tmp_path: Path) -> None:
+    uv = FakeUv("3.11", path=sys.executable)
+    for _ in range(2):
+        pythons = Pythons(uv, OWN, tmp_path / "kept")
+        found = [pythons.find("3.11"), pythons.find("3.11")]
+        assert found == [Interpreter(sys.executable, "3.11")] * 2
     assert len(uv.asked) == 1
 
 
-def test_a_version_that_is_not_there_becomes_the_nearest() -> None:
-    assert Pythons(FakeUv("3.11"), OWN).find("3.14") == OWN
-    assert Pythons(FakeUv("3.11", "3.13"), OWN).find("3.14") == Interpreter("/usr/bin/python3.13", "3.13")
+def test_a_remembered_interpreter_that_is_gone_is_looked_up_again(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text('{"3.11": "/gone/python3.11"}')
+    pythons = Pythons(FakeUv("3.11", path=sys.executable), OWN, tmp_path / "kept")
+    assert pythons.find("3.11").executable == sys.executable
+
+
+def test_a_version_that_is_not_there_becomes_the_nearest(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    assert Pythons(FakeUv("3.11"), OWN, kept).find("3.14") == OWN
+    found = Pythons(FakeUv("3.11", "3.13"), OWN, kept).find("3.14")
+    assert found == Interpreter("/usr/bin/python3.13", "3.13")
 
 
 @pytest.mark.parametrize(
