@@ -6,6 +6,7 @@ means for a Chainlet (`judge`), and which values may live on (`CarryPlan`). Touc
 
 from chains_analysis.cache import AnalysisCache
 from chains_analysis.closure import Closure, Widening, closure
+from chains_analysis.declarations import declared_chainlets
 from chains_analysis.outcome import CarryPlan, ChainletRef, Reason, StatementPlan, Verdict
 from chains_analysis.tree import SourceTree, module_name
 from chains_analysis.verdict import carry_plan, judge
@@ -22,6 +23,7 @@ __all__ = [
     "Widening",
     "carry_plan",
     "closure",
+    "declared_chainlets",
     "judge",
     "module_name",
 ]

@@ -1,0 +1,148 @@
+"""File events -> saves: bursts of real changes.
+
+Directories are watched, not files, because editors replace files. Events are only a hint to
+look: a save is what differs from the content known before. While a round runs, the operating
+system's events gather, and come as one save afterwards.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from watchfiles import Change, awatch
+
+from chains_cli.watching.events import Report, Watching
+from chains_cli.watching.session import WatchSession
+from chains_cli.watching.snapshot import Snapshot
+
+DEBOUNCE_MS: Final = 20
+STEP_MS: Final = 1
+"""A burst ends when nothing happens for one step, or after the debounce time."""
+
+SETTLE_S: Final = 0.002
+_MOST_LOOKS: Final = 50
+_DIRECTORY: Final = -2
+
+Events = Callable[[Sequence[Path], asyncio.Event], AsyncIterator[Iterable[Path]]]
+"""Directories to watch and a signal to end -> sets of paths to which something happened."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+async def system_events(roots: Sequence[Path], stop: asyncio.Event) -> AsyncIterator[Iterable[Path]]:
+    """The operating system's own events."""
+    changes: set[tuple[Change, str]]
+    async for changes in awatch(
+        *roots, watch_filter=None, debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=stop, recursive=True
+    ):
+        yield {Path(path) for _, path in changes}
+
+
+async def saves(
+    snapshot: Snapshot,
+    stop: asyncio.Event,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    events: Events = system_events,
+    sleep: Sleep = asyncio.sleep,
+) -> AsyncIterator[tuple[Path, ...]]:
+    """Files whose content changed, one tuple a burst, until `stop` is set.
+
+    What changed after the snapshot was taken and before watching began is the first burst.
+
+    Args:
+        snapshot: what the files held when the caller looked at them last.
+        stop: ends the iteration.
+        on_ready: called once nothing can be missed any more.
+        events: where events come from.
+        sleep: waits for some seconds.
+    """
+    bursts = events(distinct_roots(root.path for root in snapshot.roots), stop)
+    following = asyncio.ensure_future(_next(bursts))
+    try:
+        await asyncio.sleep(0)  # lets the source begin to watch
+        on_ready()
+        if missed := snapshot.recheck():
+            yield missed
+        while (paths := await following) is not None:
+            following = asyncio.ensure_future(_next(bursts))
+            wanted = {path for path in paths if snapshot.wants(path) or path.is_dir()}
+            if not wanted:
+                continue
+            await _settled(wanted, snapshot, sleep)
+            if changed := snapshot.changed(wanted):
+                yield changed
+    finally:
+        following.cancel()
+
+
+async def follow(
+    session: WatchSession,
+    snapshot: Snapshot,
+    stop: asyncio.Event,
+    report: Report,
+    *,
+    events: Events = system_events,
+) -> None:
+    """Run a round for every save until `stop` is set; rounds run in a thread, one at a time."""
+
+    def on_ready() -> None:
+        report(Watching(tuple(str(root.path) for root in snapshot.roots)))
+
+    async for files in saves(snapshot, stop, on_ready=on_ready, events=events):
+        await asyncio.to_thread(session.run_round, files)
+
+
+async def _next(bursts: AsyncIterator[Iterable[Path]]) -> Iterable[Path] | None:
+    return await anext(bursts, None)
+
+
+async def _settled(paths: Iterable[Path], snapshot: Snapshot, sleep: Sleep) -> None:
+    """Wait until these files stop changing.
+
+    A file may be seen half written, empty before it is written, or gone before another one is
+    put in its place.
+    """
+    before = _looks(paths)
+    for _ in range(_MOST_LOOKS):
+        await sleep(SETTLE_S)
+        after = _looks(paths)
+        is_whole = all(size > 0 or size == _DIRECTORY or not snapshot.knows(path) for path, size, _ in after)
+        if after == before and is_whole:
+            return
+        before = after
+
+
+def _looks(paths: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
+    return tuple((path, *_look(path)) for path in sorted(paths))
+
+
+def _look(path: Path) -> tuple[int, int]:
+    """Size and time of a file; size -1 if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (-1, 0)
+    return (_DIRECTORY, 0) if path.is_dir() else (found.st_size, found.st_mtime_ns)
+
+
+def distinct_roots(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Directories without duplicates and without those inside others (P-03)."""
+    kept: list[Path] = []
+    for path in sorted(set(paths)):
+        if not any(path.is_relative_to(other) for other in kept):
+            kept.append(path)
+    return tuple(kept)
+
+
+__all__ = [
+    "DEBOUNCE_MS",
+    "SETTLE_S",
+    "STEP_MS",
+    "Events",
+    "distinct_roots",
+    "follow",
+    "saves",
+    "system_events",
+]

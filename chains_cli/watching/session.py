@@ -1,0 +1,283 @@
+"""A watch session: the last good state, and rounds that bring what runs up to date.
+
+A round reads what changed, judges it, reads the Chain again if its shape may have changed,
+builds packages and applies the patch. Whatever goes wrong in it leaves what runs, and what
+the session believes to run, as they were: the next good save is compared with that.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from chains_analysis import AnalysisCache, Verdict, declared_chainlets, module_name
+from chains_cli.packaging.package import ChainPackages, Package
+from chains_cli.planning.planner import ChainletChange
+from chains_cli.watching.decide import Decision, decide, judge_sources, source_tree
+from chains_cli.watching.events import (
+    ChainletResult,
+    Decided,
+    Report,
+    RoundFailed,
+    RoundFinished,
+    RoundStarted,
+)
+from chains_cli.watching.rebuild import Rebuilder
+from chains_protocol.control import PackageReply
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.manifest import ChainManifest
+from chains_protocol.patch import Action, PatchOutcome
+from chains_protocol.spec import ChainSpec
+
+
+class Discover(Protocol):
+    """Reads the Chain again, in a child interpreter. Raises `DiagnosticsError` (CH1xx)."""
+
+    def __call__(self) -> ChainSpec: ...
+
+
+class Target(Protocol):
+    """The development deployment. Raises `DiagnosticsError` (CH3xx, CH4xx)."""
+
+    def running(self) -> PackageReply:
+        """What runs now."""
+        ...
+
+    def patch(
+        self, packages: ChainPackages, base: PackageReply, changes: Mapping[str, ChainletChange]
+    ) -> PatchOutcome:
+        """Bring what runs from `base` to `packages`; CH305 if something else runs by now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The last good state: the Chain as read, its packages as they run, and what the target said of them."""
+
+    spec: ChainSpec
+    packages: ChainPackages
+    base: PackageReply
+
+
+class WatchSession:
+    """Rounds of one development deployment, one at a time.
+
+    Args:
+        spec: the Chain as it was read at the start.
+        packages: its packages.
+        rebuilder: builds them anew; the one that built `packages` does the least work.
+        discover: reads the Chain again.
+        target: the development deployment.
+        report: told what happens, in the caller's thread.
+        selected: display names to patch; None for all. The others keep their code.
+        clock: seconds, monotonic.
+        cache: the analysis' memory.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: ChainSpec,
+        packages: ChainPackages,
+        rebuilder: Rebuilder,
+        discover: Discover,
+        target: Target,
+        report: Report,
+        selected: Iterable[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        cache: AnalysisCache | None = None,
+    ) -> None:
+        self._rebuilder = rebuilder
+        self._discover = discover
+        self._target = target
+        self._report = report
+        self._selected = frozenset(selected) if selected is not None else None
+        self._clock = clock
+        self._cache = cache or AnalysisCache()
+        self._newest = (spec, packages)
+        self._state = State(spec, packages, target.running())
+        self._foreign = self._differing(self._state.base, packages)
+
+    @property
+    def state(self) -> State:
+        """What runs, as far as the session knows."""
+        return self._state
+
+    def catch_up(self) -> bool:
+        """The first round: bring what runs to what was built at the start. True if that succeeded."""
+        return self._guarded(lambda started: self._apply(self._state.spec, self._state.packages, {}, started))
+
+    def run_round(self, changed: Iterable[Path]) -> bool:
+        """Handle one burst of saves. True if what runs now is what the files say.
+
+        Args:
+            changed: absolute paths of files that were written, made or removed.
+        """
+        paths = tuple(sorted(set(changed)))
+        self._report(RoundStarted(tuple(self._shown(path) for path in paths)))
+        return self._guarded(lambda started: self._round(paths, started))
+
+    def _guarded(self, work: Callable[[float], bool]) -> bool:
+        started = self._clock()
+        try:
+            return work(started)
+        except DiagnosticsError as error:
+            self._report(RoundFailed(error.diagnostics, self._since(started)))
+            return False
+
+    def _round(self, changed: tuple[Path, ...], started: float) -> bool:
+        spec, newest = self._newest
+        packages = self._rebuilder.quick(spec, newest, changed)
+        verdicts = judge_sources(self._state.packages, packages, self._cache)
+        if self._may_have_another_shape(packages, verdicts):
+            spec = self._discover()
+            self._check_name(spec)
+            packages = self._rebuilder.full(spec)
+            verdicts = judge_sources(self._state.packages, packages, self._cache)
+        self._newest = (spec, packages)
+        return self._apply(spec, packages, verdicts, started)
+
+    def _may_have_another_shape(self, packages: ChainPackages, verdicts: Mapping[str, Verdict]) -> bool:
+        if any(verdict.needs_discovery for verdict in verdicts.values()):
+            return True
+        spec, _ = self._newest
+        if spec != self._state.spec:
+            return True  # the last round read another shape but could not be applied
+        module = (
+            module_name(Path(spec.source).name) if Path(spec.source).parent == Path(spec.workspace) else None
+        )
+        entry = spec.chainlet(spec.entrypoint).spec
+        name = entry.display_name
+        old, new = (source_tree(p.package(name)) for p in (self._state.packages, packages))
+        if old == new:
+            return False
+        modules = {entry.module, *([module] if module else ())}
+        return any(
+            declared_chainlets(old, m, self._cache) != declared_chainlets(new, m, self._cache)
+            for m in modules
+        )
+
+    def _check_name(self, spec: ChainSpec) -> None:
+        name = self._state.packages.chain_name
+        if spec.chain_name != name:
+            diagnostic = Diagnostic(
+                code=Code.BROKEN_SAVE,
+                message=f"the chain is called `{spec.chain_name}` now, the deployment is one of `{name}`",
+                help=f"undo the new name, watch with `--name {name}`, or start a new watch",
+            )
+            raise DiagnosticsError([diagnostic])
+
+    # -- applying
+
+    def _apply(
+        self, spec: ChainSpec, packages: ChainPackages, verdicts: Mapping[str, Verdict], started: float
+    ) -> bool:
+        decisions = decide(self._state.packages, packages, verdicts, self._foreign)
+        for decision in decisions:
+            self._report(Decided(decision.display_name, decision.action, decision.reasons))
+        wanted = self._wanted(packages, decisions)
+        if _digests(wanted.manifest) == _digests(self._state.base.manifest):
+            self._state = replace(self._state, spec=spec, packages=wanted)
+            self._finish(decisions, None, started)
+            return True
+        changes = {d.display_name: ChainletChange(d.action, d.texts) for d in decisions}
+        outcome = self._patch(wanted, changes)
+        if not outcome.committed:
+            self._report(RoundFailed(outcome.diagnostics or (_refused(),), self._since(started)))
+            return False
+        manifest = wanted.manifest
+        base = PackageReply(
+            deployment=self._state.base.deployment, version=outcome.version, manifest=manifest
+        )
+        self._state = State(spec, wanted, base)
+        self._foreign = frozenset()
+        self._finish(decisions, outcome, started)
+        return True
+
+    def _patch(self, packages: ChainPackages, changes: Mapping[str, ChainletChange]) -> PatchOutcome:
+        """Apply; if somebody else was quicker, once more from what runs then."""
+        try:
+            return self._target.patch(packages, self._state.base, changes)
+        except DiagnosticsError as error:
+            if all(d.code is not Code.STALE_BASE for d in error.diagnostics):
+                raise
+        base = self._target.running()
+        foreign = self._differing(base, self._state.packages)
+        self._state = replace(self._state, base=base)
+        self._foreign = foreign
+        safe = {
+            name: ChainletChange(change.action.at_least(Action.RESTARTED), (*change.reasons, _FOREIGN))
+            if name in foreign
+            else change
+            for name, change in changes.items()
+        }
+        return self._target.patch(packages, base, safe)
+
+    def _wanted(self, packages: ChainPackages, decisions: tuple[Decision, ...]) -> ChainPackages:
+        """What shall run: a Chainlet that needs nothing, or is not selected, keeps the package it has."""
+        known = {package.display_name: package for package in self._state.packages}
+        keeps = {d.display_name for d in decisions if d.action is Action.UNCHANGED or self._is_skipped(d)}
+
+        def choose(package: Package) -> Package:
+            name = package.display_name
+            return known[name] if name in keeps and name in known else package
+
+        return ChainPackages(
+            packages.chain_name, packages.entrypoint, tuple(choose(p) for p in packages), packages.notes
+        )
+
+    def _is_skipped(self, decision: Decision) -> bool:
+        return self._selected is not None and decision.display_name not in self._selected
+
+    def _finish(self, decisions: tuple[Decision, ...], outcome: PatchOutcome | None, started: float) -> None:
+        told = {c.display_name: c for c in outcome.chainlets} if outcome is not None else {}
+        results = []
+        for decision in decisions:
+            name, fact = decision.display_name, told.get(decision.display_name)
+            is_skipped = self._is_skipped(decision) and decision.action is not Action.UNCHANGED
+            action = fact.action if fact is not None else Action.UNCHANGED if is_skipped else decision.action
+            reasons = fact.reasons if fact is not None and fact.reasons else decision.texts
+            results.append(
+                ChainletResult(
+                    name,
+                    action,
+                    reasons,
+                    fact.elapsed_ms if fact is not None else 0.0,
+                    fact.calls_on_old if fact is not None else 0,
+                    is_skipped,
+                )
+            )
+        version = self._state.base.version
+        self._report(RoundFinished(version, tuple(results), self._since(started), outcome is not None))
+
+    @staticmethod
+    def _differing(base: PackageReply, packages: ChainPackages) -> frozenset[str]:
+        """Chainlets for which something else runs than these packages."""
+        _, running = _digests(base.manifest)
+        return frozenset(p.display_name for p in packages if running.get(p.display_name) != p.manifest.digest)
+
+    def _shown(self, path: Path) -> str:
+        root = Path(self._state.spec.workspace)
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+    def _since(self, started: float) -> float:
+        return (self._clock() - started) * 1000.0
+
+
+_FOREIGN = "what ran was not what was here before: somebody else changed it"
+
+
+def _digests(manifest: ChainManifest) -> tuple[str, Mapping[str, str]]:
+    return manifest.entrypoint, {p.spec.display_name: p.digest for p in manifest.packages}
+
+
+def _refused() -> Diagnostic:
+    return Diagnostic(
+        code=Code.PATCH_REFUSED,
+        message="the deployment did not take the change, and gave no reason",
+        help="look at `chains logs`, or push the development deployment again",
+    )
+
+
+__all__ = ["Discover", "State", "Target", "WatchSession"]
