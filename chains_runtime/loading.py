@@ -24,6 +24,7 @@ from chains_runtime.request_context import Call, enter_call
 from chains_runtime.signature import read_signature
 from chains_runtime.stubs import Binding, Stub
 from truss_chains.calling import NO_REQUEST, CallPolicy
+from truss_chains.chainlet import TrussChainlet
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,14 @@ class Loader:
         if not isinstance(found, type):
             raise TypeError(f"`{spec.module}.{spec.qualname}` is not a class")
         generation.cls = found
+        callees = {d.class_name: dependency_class(found, d.parameter) for d in spec.dependencies}
         generation.bindings = {
-            dependency.class_name: self._bind(found, dependency, generation.since)
+            dependency.class_name: self._bind(callees[dependency.class_name], dependency, generation.since)
             for dependency in spec.dependencies
+            if not is_truss(callees[dependency.class_name])
         }
 
-    def _bind(self, cls: type, dependency: DependencySpec, since: int) -> Binding:
-        callee = dependency_class(cls, dependency.parameter)
+    def _bind(self, callee: type, dependency: DependencySpec, since: int) -> Binding:
         signature = read_signature(callee, "run_remote")
         signature.compile()
         return Binding(
@@ -112,6 +114,14 @@ class Loader:
             services = {d.class_name: routes.sets(d.class_name) for d in spec.dependencies}
             arguments["context"] = build_context(spec, self.launch, generation.package.data_dir, services)
         return arguments
+
+    def _dependency(self, generation: Generation, dependency: DependencySpec) -> object:
+        """A stub; of a wrapped Truss, a handle (G-54)."""
+        if dependency.class_name in generation.bindings:
+            return Stub(dependency.class_name, self.bindings)
+        from truss_chains.remote_chainlet.truss_chainlet import TrussHandle
+
+        return TrussHandle(dependency.display_name)
 
     def finish(self, generation: Generation, instance: object) -> None:
         """Attach the instance; the generation can serve afterwards."""
@@ -148,4 +158,9 @@ def dependency_class(cls: type, parameter: str) -> type:
     return callee
 
 
-__all__ = ["Loader", "dependency_class"]
+def is_truss(cls: type) -> bool:
+    """Whether a dependency wraps a Truss, which has no typed method."""
+    return issubclass(cls, TrussChainlet)
+
+
+__all__ = ["Loader", "dependency_class", "is_truss"]

@@ -75,6 +75,7 @@ class Replica:
         self._clock = clock
         self._pool: ThreadPoolExecutor | None = None
         self._next_number = 1
+        self._loading: Generation | None = None
         self._quiet: asyncio.Future[None] | None = None
         self._draining: asyncio.Task[None] | None = None
 
@@ -91,6 +92,7 @@ class Replica:
             digest=self.launch.package_digest,
         )
         self.space.publish(generation.table)
+        self._loading = generation
         started = self._clock()
         try:
             await asyncio.to_thread(self._load_first, generation)
@@ -185,7 +187,12 @@ class Replica:
 
     def _bindings(self) -> Mapping[str, Binding]:
         call = current_call()
-        return call.generation.bindings if call is not None else self.newest.bindings
+        if call is not None:
+            return call.generation.bindings
+        if self.generations:
+            return self.newest.bindings
+        # A thread that `__init__` has started.
+        return {} if self._loading is None else self._loading.bindings
 
     # --- administration ----------------------------------------------------------------------------
 

@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from chains_protocol.errors import Code
-from chains_protocol.rpc import DEADLINE, Revision
+from chains_protocol.rpc import DEADLINE, REVISION, Revision
 from chains_protocol.spec import DependencySpec, StreamItem
 from chains_runtime.outbound import Outbound
 from chains_runtime.request_context import current_call
@@ -115,9 +116,14 @@ class Binding:
             raise MissingDependencyError(
                 f"No replicas are known for `{self.dependency.display_name}`.", code=Code.MISSING_SERVICE
             )
-        if call is not None and call.head:
-            return way, call.head
-        return way, b"x-chains-revision: " + str(revision).encode() + b"\r\n"
+        if call is None:
+            return way, self._stamp
+        return way, call.head if call.revision is not None else call.head + self._stamp
+
+    @cached_property
+    def _stamp(self) -> bytes:
+        """The revision's header line of a call that has none of its own."""
+        return f"{REVISION}: {self.fallback}\r\n".encode()
 
     def _request(
         self, way: Way, head: bytes, body: bytes, limit_s: float, *, stream: bool = False

@@ -11,7 +11,7 @@ import functools
 import logging
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from chains_runtime.hotswap.modules import ModuleTable
@@ -129,7 +129,7 @@ class StaleCode:
         return None
 
     def _function_problem(self, name: str, item: types.FunctionType) -> str | None:
-        if item.__globals__ is not self._replaced_namespace(item.__module__):
+        if not self._is_replaced(item.__module__):
             return None
         if _lookup(self._new, item.__module__, item.__qualname__) is item:
             return None
@@ -140,16 +140,14 @@ class StaleCode:
         frame = next(
             (f for f in (getattr(item, a, None) for a in ("cr_frame", "gi_frame", "ag_frame")) if f), None
         )
-        if frame is None or frame.f_globals is not self._replaced_namespace(frame.f_globals.get("__name__")):
+        if frame is None or not self._is_replaced(frame.f_globals.get("__name__")):
             return None
         return f"`{name}` holds a coroutine or generator that runs old code"
 
-    def _replaced_namespace(self, module: object) -> Mapping[str, Any] | None:
-        """Globals of the old module of that name, if the new generation has another module."""
+    def _is_replaced(self, module: object) -> bool:
+        """Whether the new generation has another module of that name, so objects of it may be old."""
         old = self._old.modules.get(str(module))
-        if old is None or self._new.modules.get(str(module)) is old:
-            return None
-        return vars(old)
+        return old is not None and self._new.modules.get(str(module)) is not old
 
     def _is_current(self, cls: type) -> bool:
         """Whether the new generation knows the very same class (or does not have its module)."""
@@ -159,7 +157,7 @@ class StaleCode:
         return known
 
     def _look_up_class(self, cls: type) -> bool:
-        if self._replaced_namespace(cls.__module__) is None:
+        if not self._is_replaced(cls.__module__):
             return True
         return _lookup(self._new, cls.__module__, cls.__qualname__) is cls
 

@@ -286,3 +286,32 @@ async def test_headers_and_deadline_travel(start: Start, tmp_path: Path) -> None
     headers = {"traceparent": "00-ab-cd-01", "x-chains-deadline": "5", "x-baseten-request-id": ""}
     answer = await front.call({}, version=3, headers=headers)
     assert answer.json() == ["00-ab-cd-01", "d.3", "True"]
+
+
+async def test_dependencies_can_be_called_while_loading_also_in_plain_threads(
+    start: Start, tmp_path: Path
+) -> None:
+    """A Chainlet that asks its dependency for something in `__init__`; no request has a context yet."""
+    source = """
+        import asyncio, threading
+        import truss_chains as chains
+
+        class Leaf(chains.ChainletBase):
+            def run_remote(self) -> int:
+                return 7
+
+        class Front(chains.ChainletBase):
+            def __init__(self, leaf: Leaf = chains.depends(Leaf)):
+                self.found = [leaf.run_remote()]
+                thread = threading.Thread(target=lambda: self.found.append(leaf.run_remote()))
+                thread.start()
+                thread.join()
+            async def run_remote(self) -> list[int]:
+                return self.found
+    """
+    leaf = await start(write_package(tmp_path / "leaf", {"chain.py": source}, "Leaf"))
+    package = write_package(
+        tmp_path / "front", {"chain.py": source}, "Front", dependencies=[dependency("Leaf", "leaf")]
+    )
+    front = await start(package, routes=routes_to(Leaf=(one_set(leaf),)))
+    assert await front.value({}) == [7, 7]

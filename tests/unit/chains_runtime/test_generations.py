@@ -12,6 +12,7 @@ from chains_protocol.errors import Code
 from chains_protocol.patch import Action
 from chains_runtime.hotswap.judging import Judge, Judgement
 from chains_runtime.hotswap.plan import FreshPlan
+from chains_runtime.hotswap.transactions import MAX_GENERATIONS
 from chains_runtime.package import OpenPackage
 from tests.unit.chains_runtime.conftest import DIGEST, Start, until
 from tests.unit.chains_runtime.packages import write_package
@@ -356,3 +357,48 @@ async def test_data_classes_and_models_resolve_names_in_their_own_generation(
     assert (await models.prepare(write_package(tmp_path / "2", {"chain.py": edited}, "Models"), 2)).ok
     assert await models.value({"outer": {"inner": {"x": 1}}}, version=1) == {"inner": {"x": 2}}
     assert await models.value({"outer": {"inner": {"x": 1}}}, version=2) == {"inner": {"x": 2, "y": 5}}
+
+
+async def test_generations_are_bounded(start: Start, tmp_path: Path) -> None:
+    """Old ones go when they are drained and retired; too many mean that a restart is due."""
+    count = await start(
+        write_package(tmp_path / "1", {"chain.py": V1, "helper.py": HELPER}, "Count"), judge=judged()
+    )
+    package = write_package(tmp_path / "2", {"chain.py": V2, "helper.py": HELPER}, "Count")
+    for version in range(2, MAX_GENERATIONS + 1):
+        await count.patch(package, version)
+    reply = await count.prepare(package, 50)
+    assert (reply.ok, reply.required) == (False, Action.RESTARTED)
+    count.patcher.retire(MAX_GENERATIONS)
+    assert [g.since for g in count.replica.generations] == [MAX_GENERATIONS]
+    assert (await count.prepare(package, 50)).ok
+    assert await count.value({}) == "a two 1"
+
+
+async def test_retiring_in_any_order_keeps_late_imports_working(start: Start, tmp_path: Path) -> None:
+    """Code shared over several generations goes on importing after the ones it came from are gone."""
+    source = """
+        import truss_chains as chains
+        import shared_part
+        class Late(chains.ChainletBase):
+            async def run_remote(self) -> str:
+                return "1 " + shared_part.get()
+    """
+    files = {
+        "shared_part.py": "def get():\n    import late_part\n    return late_part.V\n",
+        "late_part.py": "V = 'v'",
+    }
+    plan = Plan(shared=frozenset({"shared_part", "late_part"}))
+    late = await start(
+        write_package(tmp_path / "1", {"chain.py": source, **files}, "Late"),
+        judge=judged(Action.PATCHED, plan),
+    )
+    for version in (2, 3):
+        edited = source.replace('"1 "', f'"{version} "')
+        await late.patch(
+            write_package(tmp_path / str(version), {"chain.py": edited, **files}, "Late"), version
+        )
+        if version == 3:
+            late.patcher.retire(3)
+    assert len(late.replica.generations) == 1
+    assert await late.value({}) == "3 v"
