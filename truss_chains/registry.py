@@ -11,13 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final
 
 from chains_protocol.errors import Code, Diagnostic, Severity
 from truss_chains.errors import ChainsUsageError
-
-_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Declaration:
     chainlet: type
     path: str
     line: int
-    names: Mapping[str, object] = field(default=_NOTHING, repr=False)
+    names: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @property
     def is_local(self) -> bool:

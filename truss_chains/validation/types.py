@@ -28,7 +28,7 @@ SUPPORTED: Final = (
 
 _LEAVES: Final = frozenset(
     {
-        int, float, complex, bool, str, bytes, types.NoneType, None,
+        int, float, bool, str, bytes, types.NoneType, None,
         datetime.datetime, datetime.date, datetime.time, datetime.timedelta,
         decimal.Decimal, uuid.UUID, Path, PurePath,
     }
@@ -46,7 +46,7 @@ _MAPPINGS: Final = frozenset(
         collections.abc.Mapping, collections.abc.MutableMapping,
     }
 )  # fmt: skip
-_KEY_LEAVES: Final = _LEAVES - {bytes, complex, types.NoneType, None}
+_KEY_LEAVES: Final = _LEAVES - {bytes, types.NoneType, None}
 _UNIONS: Final = (typing.Union, types.UnionType)
 
 

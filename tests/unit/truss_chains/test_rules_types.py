@@ -10,7 +10,7 @@ import enum
 import typing
 import uuid
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union
+from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
 
 import numpy
 import pydantic
@@ -134,7 +134,7 @@ REFUSED = [
     (3, "a value"),
     ([int], "a value"),
     (Broken, "pydantic refuses"),
-    (TypedDict("Old", {"call": typing.Callable}), "no form in JSON"),
+    (typing_extensions.TypedDict("Old", {"call": typing.Callable}), "no form in JSON"),
 ]
 
 
