@@ -146,7 +146,10 @@ class Explained(Event):
 
 @dataclass(frozen=True, slots=True)
 class Patched(Event):
-    """What a save did to one Chainlet. `elapsed_ms` is from save to the new code serving."""
+    """What a save did to one Chainlet. `elapsed_ms` is from save to the new code serving.
+
+    `detail`: nothing had to be done for any Chainlet, so that only a verbose console tells it.
+    """
 
     type: ClassVar[str] = "patched"
     chainlet: str
@@ -155,6 +158,7 @@ class Patched(Event):
     elapsed_ms: float = 0.0
     calls_on_old: int = 0
     version: int = 0
+    detail: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def push(
         environment=environment,
         promote=promote,
         development=development or watch,
-        wait=wait,
+        wait=wait or watch,
         dry_run=dry_run,
         if_changed=if_changed,
         deployment_name=deployment_name,
@@ -84,6 +84,14 @@ def push(
     )
     if conflict := option_conflict(options):
         raise typer.BadParameter(conflict)
+    if watch and not dry_run:
+        from chains_cli.commands.watch import run_watch
+        from chains_cli.operations.watch import WatchOptions
+
+        followed = WatchOptions(
+            chain_name=name, mocks=options.mocks, python=python, allow_missing=options.allow_missing
+        )
+        return run_watch(cli, source, entrypoint, followed)
     with cli.console() as console, closing(cli.connect(console.show)) as remote:
         result = run(
             cli.path(source),
@@ -95,9 +103,4 @@ def push(
             environ=cli.world.environ,
         )
         console.fail(result.diagnostics)
-        status = console.finish(result, lambda p: push_lines(result, p))
-    if watch and status == 0 and not dry_run:
-        from chains_cli.commands.watch import run_watch
-
-        return run_watch(cli, source, entrypoint, name=name, mock=mock, python=python)
-    return status
+        return console.finish(result, lambda p: push_lines(result, p))
