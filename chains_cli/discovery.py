@@ -9,13 +9,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from chains_cli.discovery_process import ChildEnd, run_child
 from chains_cli.interpreters import Interpreter, Origin, choose_interpreter, own_interpreter
-from chains_cli.packaging.distributions import unprovided_modules
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity
 from chains_protocol.spec import ChainSpec, DiscoveryReply
 
@@ -120,7 +119,7 @@ def discover(
     )
     output = _Output(report_output)
     notes: list[Diagnostic] = []
-    first_failure: DiscoveryReply | None = None
+    missing: dict[str, Diagnostic] = {}
     for _ in range(_MAX_ROUNDS):
         output.start_round()
         end = run_child(
@@ -137,13 +136,12 @@ def discover(
             notes.append(_unusable(interpreter, answer.unusable, Severity.WARNING))
             interpreter = own_interpreter()
             continue
-        missing = tuple(m for m in answer.missing if m not in request.placeholders)
-        if missing:
-            first_failure = first_failure or answer.reply
-            request = replace(request, placeholders=(*request.placeholders, *missing))
-            continue
-        return _finish(answer.reply, request, notes, first_failure)
-    raise DiagnosticsError(first_failure.diagnostics if first_failure else ())
+        new = {name: d for name, d in answer.missing.items() if name not in missing}
+        if not new:
+            return _finish(answer.reply, request, notes, missing)
+        missing |= new
+        request = replace(request, placeholders=tuple(missing))
+    raise DiagnosticsError(missing.values())
 
 
 def check_source(source: Path) -> None:
@@ -168,7 +166,7 @@ class _Answer:
 
     reply: DiscoveryReply
     unusable: str | None = None
-    missing: tuple[str, ...] = ()
+    missing: Mapping[str, Diagnostic] = field(default_factory=dict)
 
 
 class _Output:
@@ -206,7 +204,7 @@ def _answer(end: ChildEnd, request: _Request, timeout_s: float) -> _Answer:
             return _Answer(
                 DiscoveryReply.model_validate(data.get("reply", {})),
                 data.get("unusable"),
-                tuple(data.get("missing", ())),
+                {name: Diagnostic.model_validate(d) for name, d in data.get("missing", {}).items()},
             )
     if not end.fault:
         tail = "; ".join(line.strip() for line in end.tail[-_TAIL_LINES:] if line.strip())
@@ -258,13 +256,20 @@ def _finish(
     reply: DiscoveryReply,
     request: _Request,
     notes: Sequence[Diagnostic],
-    first_failure: DiscoveryReply | None,
+    missing: Mapping[str, Diagnostic],
 ) -> ChainSpec:
+    """The spec with all notes; `missing` maps each module that was stood in for to its import error."""
     if reply.spec is None:
-        raise DiagnosticsError(reply.diagnostics)
+        # a file without a Chainlet has nobody whose requirements could provide the missing module
+        is_empty = all(d.code is Code.NO_ENTRYPOINT for d in reply.diagnostics)
+        raise DiagnosticsError(missing.values() if missing and is_empty else reply.diagnostics)
     spec = reply.spec
-    if first_failure is not None and unprovided_modules(spec, request.placeholders):
-        raise DiagnosticsError(first_failure.diagnostics)
+    if request.placeholders:
+        from chains_cli.packaging.distributions import unprovided_modules
+
+        unprovided = unprovided_modules(spec, request.placeholders)
+        if unprovided:
+            raise DiagnosticsError(missing[name] for name in unprovided)
     found = [*spec.notes, *notes, *(_stood_in(name, request.source) for name in request.placeholders)]
     name = fit_chain_name(spec.chain_name)
     if name != spec.chain_name:

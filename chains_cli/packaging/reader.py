@@ -4,6 +4,7 @@ A `ContentCache` may be shared by several readers, so that a watch session reads
 only what changed between two rounds.
 """
 
+import errno
 import os
 import stat
 import unicodedata
@@ -99,8 +100,13 @@ class WorkspaceReader:
         return tuple(self._listing.paths)
 
     @cached_property
+    def outline(self) -> SourceTree:
+        """The paths of its Python files, without their contents: enough to know what is a module."""
+        return SourceTree({path: b"" for path in self.paths if path.endswith(".py")})
+
+    @cached_property
     def tree(self) -> SourceTree:
-        """Its Python files."""
+        """Its Python files, all of them read."""
         python = (path for path in self.paths if path.endswith(".py"))
         return SourceTree({path: self.read(path).data for path in python})
 
@@ -162,6 +168,8 @@ def _is_usable(entry: os.DirEntry[str], path: str, notes: list[Diagnostic]) -> b
     try:
         if not stat.S_ISREG(entry.stat().st_mode):
             return False
+        if not os.access(entry.path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         check_relative_path(path)
     except (OSError, ValueError) as error:
         notes.append(_unreadable(entry.path, error, Severity.WARNING))

@@ -8,7 +8,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from chains_analysis.closure import Closure, closure
-from chains_analysis.imports import Import
+from chains_analysis.imports import Import, ImportFacts
 from chains_analysis.tree import SourceTree
 from chains_cli.packaging.beside import naming, reads_beside
 from chains_cli.packaging.ignore import looks_secret
@@ -35,8 +35,7 @@ class SourceCollector:
     def __init__(self, reader: WorkspaceReader) -> None:
         self._reader = reader
         self._known: dict[tuple[str, tuple[str, ...], str | None], SourceFiles] = {}
-        self._trees: dict[tuple[tuple[str, ...], str | None], dict[str, Content]] = {}
-        self._source_trees: dict[tuple[tuple[str, ...], str | None], SourceTree] = {}
+        self._trees: dict[tuple[tuple[str, ...], str | None], SourceTree] = {}
 
     def collect(self, found: DiscoveredChainlet) -> SourceFiles:
         """The source files of one Chainlet.
@@ -56,18 +55,28 @@ class SourceCollector:
         external = self._external(external_dirs)
         if mock_file is not None:
             external = {**external, mocked_file: self._reader.read_file(mock_file)}
-        tree_key = (external_dirs, mock_file)
-        if tree_key not in self._source_trees:
-            python = {p: c.data for p, c in external.items() if p.endswith(".py")}
-            self._source_trees[tree_key] = (
-                SourceTree({**self._reader.tree.files, **python}) if python else self._reader.tree
-            )
-        tree = self._source_trees[tree_key]
-        reached = closure(tree, [module], self._reader.cache.facts)
-        files = {path: external.get(path) or self._reader.read(path) for path in reached.files}
+
+        def content(path: str) -> Content:
+            return external.get(path) or self._reader.read(path)
+
+        def facts(path: str, _: bytes) -> ImportFacts:
+            return self._reader.cache.facts(path, content(path).data)
+
+        tree = self._tree((external_dirs, mock_file), external)
+        reached = closure(tree, [module], facts)
+        files = {path: content(path) for path in reached.files}
         beside, secret = self._beside(files, external)
-        everything = {**files, **beside, **external}
-        return SourceFiles(everything, self._imports(tree, files), reached, secret)
+        return SourceFiles({**files, **beside, **external}, self._imports(tree, files), reached, secret)
+
+    def _tree(self, key: tuple[tuple[str, ...], str | None], external: Mapping[str, Content]) -> SourceTree:
+        """What is a module: contents are read as the closure reaches them, not before."""
+        if key not in self._trees:
+            outline = self._reader.outline
+            paths = [path for path in external if path.endswith(".py")]
+            self._trees[key] = (
+                SourceTree({**outline.files, **dict.fromkeys(paths, b"")}) if paths else outline
+            )
+        return self._trees[key]
 
     def _external(self, directories: Iterable[str]) -> dict[str, Content]:
         """The contents of `external_package_dirs`, each directory at the source root (G-44)."""

@@ -28,7 +28,7 @@ _UNKNOWN: Final = {401: Code.REMOTE_REFUSED_TOKEN, 403: Code.REMOTE_REFUSED_TOKE
 
 
 class ControlClient:
-    """Requests to one control plane over kept-alive connections. Not for use by several threads at once."""
+    """Requests to one control plane over kept-alive connections; threads may share it."""
 
     def __init__(
         self,

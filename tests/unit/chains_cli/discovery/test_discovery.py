@@ -303,6 +303,15 @@ def test_a_missing_module_that_nothing_provides_is_the_original_error() -> None:
     assert "No module named 'nunpy_of_a_typo'" in diagnostic.message
 
 
+def test_of_two_missing_modules_the_one_that_nothing_provides_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "chain.py"
+    program = (PROGRAMS / "needs_torch.py").read_text()
+    source.write_text(f"{program}\nimport nunpy_of_a_typo\n")
+    diagnostic = only(refused(source))
+    assert "No module named 'nunpy_of_a_typo'" in diagnostic.message
+    assert diagnostic.location is not None and diagnostic.location.source_line == "import nunpy_of_a_typo"
+
+
 def test_a_placeholder_that_is_really_used_is_an_error_at_that_line() -> None:
     diagnostic = only(refused("uses_torch.py"))
     assert (diagnostic.code, place(diagnostic)) == (Code.PLACEHOLDER_USED, ("uses_torch.py", 4))
