@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from chains_platform.http1 import Answer, Client, request_head
+from chains_platform.http1 import Answer, Client, Unanswered, request_head
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.replica import (
     ADMIN_PREFIX,
@@ -26,6 +26,8 @@ from chains_protocol.routes import GatewayRoutes, GatewayStatus, ReplicaRoutes
 
 _RETRY_S: Final = 0.01
 """Between two looks at a replica that does not listen or is not ready yet."""
+
+_REPEATABLE: Final = ("GET", "PUT")
 
 _Reply = TypeVar("_Reply", bound=BaseModel)
 
@@ -62,11 +64,21 @@ class _AdminClient:
         data = request_head(method, ADMIN_PREFIX + path, headers) + body
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._http.send(self._address, data)
+                answer = await self._send(method, data)
                 text = await answer.read()
         except TimeoutError:
             raise DiagnosticsError([self._silent(timeout_s)]) from None
         return self._parse(answer, text, reply)
+
+    async def _send(self, method: str, data: bytes) -> Answer:
+        try:
+            return await self._http.send(self._address, data)
+        except Unanswered:
+            if method not in _REPEATABLE:
+                raise
+            # a kept connection may have been closed at that moment; once more over a new one
+            self._http.forget(self._address)
+            return await self._http.send(self._address, data)
 
     def _parse(self, answer: Answer, text: bytes, reply: type[_Reply]) -> _Reply:
         if answer.status != HTTPStatus.OK:

@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
         self._active: Request | None = None
         self._task: asyncio.Task[None] | None = None
         self._raw: Inflow | None = None
-        self._early: list[bytes] | None = None
+        self._is_taken = False
         self._declined: Request | None = None
         self._writable: asyncio.Future[None] | None = None
         self._head_bytes = 0
@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self.resume_writing()
         self._on_closed(self)
-        if self._raw is not None:
+        if self._raw is not None and self._is_taken:
             self._raw.finish()  # what came before the end is still carried on
         elif self._task is not None:
             self._task.cancel()
@@ -206,9 +206,6 @@ class Connection(asyncio.Protocol):
         self.last_active = self._loop.time()
         if self._raw is not None:
             self._raw.feed(data)
-            return
-        if self._early is not None:
-            self._early.append(data)
             return
         self._head_bytes += len(data)
         try:
@@ -227,7 +224,9 @@ class Connection(asyncio.Protocol):
         """The parser stopped behind a request with `Upgrade`; only websockets are one to us."""
         declined, self._declined = self._declined, None
         if declined is None:
-            self._early = [rest] if rest else []
+            self._raw = Inflow(self.pause_body)
+            if rest:
+                self._raw.feed(rest)
             return
         # another protocol was offered, which is not to be taken up: read it as a plain request
         line = f"{declined.method} {declined.target} HTTP/1.1\r\n".encode("latin-1")
@@ -236,11 +235,10 @@ class Connection(asyncio.Protocol):
         self.data_received(line + b"".join(kept) + b"\r\n" + rest)
 
     def take_over(self) -> Inflow:
-        """Hand the connection's bytes to somebody else."""
-        self._raw = Inflow(self.pause_body)
-        for data in self._early or ():
-            self._raw.feed(data)
-        self._early = None
+        """Hand the connection's bytes behind an upgrade to somebody else."""
+        if self._raw is None:
+            raise RuntimeError("the request did not ask for an upgrade")
+        self._is_taken = True
         return self._raw
 
     def pause_body(self, is_paused: bool) -> None:
@@ -273,7 +271,7 @@ class Connection(asyncio.Protocol):
             self._reading.target += url.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._reading is not None:
+        if self._reading is not None and not self._reading.method:  # else a trailer: not wanted
             self._reading.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -334,9 +332,9 @@ class Connection(asyncio.Protocol):
         finally:
             self._task = self._active = None
             request.body.discard()
-            if not request.keeps_alive or self._is_draining or self._early is not None:
+            if not request.keeps_alive or self._is_draining or self._raw is not None:
                 self.close()
-            elif self._waiting:
+            elif self._waiting and self._transport is not None and not self._transport.is_closing():
                 self._start_next()
 
     # writing

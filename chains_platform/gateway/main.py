@@ -38,7 +38,7 @@ async def run_gateway(layout: Layout, host: str, port: int, allowed_hosts: froze
             api_token=tokens.api_token,
             admin_token=tokens.gateway_admin,
             table_file=layout.gateway_table,
-            access=Access(hosts=allowed_hosts | {host}),
+            access=Access(hosts=frozenset(name.lower() for name in (*allowed_hosts, host))),
         )
         listener = await serve(Gateway(settings), bound, layout.gateway_socket, grace_s=_GRACE_S)
         try:

@@ -70,7 +70,7 @@ class Server:
         oldest = asyncio.get_running_loop().time() - self._idle_s
         for connection in tuple(self._connections):
             if connection.is_idle and connection.last_active < oldest:
-                connection.close()
+                connection.abort()  # what a client has not read until now it never will
         self._sweeper = None
         self._sweep_later()
 

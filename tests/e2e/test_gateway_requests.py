@@ -614,6 +614,33 @@ async def test_pipelined_requests_are_answered_in_order(gateway: Running) -> Non
     assert found == [b"%d" % n for n in range(40)] + [b"last"]
 
 
+async def test_a_client_that_left_has_no_further_request_answered(gateway: Running) -> None:
+    begun = asyncio.Event()
+
+    async def hang(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    replica = await gateway.replica(hang)
+    await gateway.table(replica)
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(post(b"{}") * 3)
+    await asyncio.wait_for(begun.wait(), 5)
+    writer.transport.abort()
+    await asyncio.wait_for(replica.closed.wait(), 5)
+    assert await gateway.admin.wait_drained("abc", 2, 5)
+    assert len(replica.seen) == 1
+
+
+async def test_trailers_do_not_become_headers(gateway: Running) -> None:
+    replica = await gateway.replica()
+    await gateway.table(replica)
+    head = post(b"", "transfer-encoding: chunked", "connection: close").replace(b"content-length: 0\r\n", b"")
+    answer = await raw(gateway, head + b"2\r\n{}\r\n0\r\nx-late: 1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert "x-late" not in replica.seen[0].headers
+
+
 async def test_a_client_of_http_1_0_gets_a_stream_that_ends_with_the_connection(gateway: Running) -> None:
     async def stream(seen: Seen, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
@@ -770,6 +797,24 @@ async def test_a_refused_handshake_is_told(gateway: Running) -> None:
             async with connect(gateway):
                 pass
         assert caught.value.response.status_code == 503
+
+
+async def test_what_a_client_sends_behind_its_handshake_waits_for_the_answer(gateway: Running) -> None:
+    async def echo(connection: ws_server.ServerConnection) -> None:
+        await connection.send(await connection.recv())
+
+    async with ws_replica(gateway, echo, compression=None):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        handshake = (
+            "GET /chains/poems/production/websocket HTTP/1.1\r\nhost: localhost\r\n"
+            f"authorization: Bearer {TOKEN}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+            "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        masked_hi = b"\x81\x82\x00\x00\x00\x00hi"
+        writer.write(handshake.encode() + masked_hi)
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 101")
+        assert await asyncio.wait_for(reader.readuntil(b"\x81\x02hi"), 5)
+        writer.close()
 
 
 async def test_a_websocket_needs_the_token(gateway: Running) -> None:
