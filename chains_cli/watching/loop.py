@@ -66,13 +66,12 @@ async def saves(
         if missed := snapshot.recheck():
             yield missed
         while (paths := await following) is not None:
-            following = asyncio.ensure_future(_next(bursts))
             wanted = {path for path in paths if snapshot.wants(path) or path.is_dir()}
-            if not wanted:
-                continue
-            await _settled(wanted, snapshot, sleep)
-            if changed := snapshot.changed(wanted):
-                yield changed
+            if wanted:
+                await _settled(wanted, snapshot, sleep)
+                if changed := snapshot.changed(wanted):
+                    yield changed
+            following = asyncio.ensure_future(_next(bursts))
     finally:
         following.cancel()
 
