@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, final
 
 import truss_chains  # only for the text annotation of our own method
@@ -22,6 +22,7 @@ from chains_protocol.kinds import ChainletKind
 from truss_chains.construction import hook_init
 from truss_chains.entrypoint import registry
 from truss_chains.registry import Declaration
+from truss_chains.signatures import has_text_annotation
 
 if TYPE_CHECKING:
     from truss_chains.config import RemoteConfig
@@ -198,10 +199,10 @@ def _enclosing_names(cls: type, frame: FrameType) -> Mapping[str, object]:
     """Names of the function around the class, kept only if string annotations may need them."""
     if "<locals>" not in cls.__qualname__:
         return {}
-    annotated = (getattr(member, "__annotations__", {}) for member in vars(cls).values() if callable(member))
-    if not any(isinstance(note, str) for notes in annotated for note in notes.values()):
-        return {}
-    return dict(frame.f_locals)
+    for member in vars(cls).values():
+        if isinstance(member, FunctionType) and has_text_annotation(member):
+            return dict(frame.f_locals)
+    return {}
 
 
 __all__ = [

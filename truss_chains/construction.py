@@ -19,7 +19,6 @@ variable that the strategy sets around `init`.
 """
 
 import functools
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -28,6 +27,7 @@ from typing import Any, Final
 from chains_protocol.errors import Code
 from truss_chains.dependency import EXAMPLE, ContextMarker, Marker
 from truss_chains.errors import DOCS_URL, ChainsRuntimeError
+from truss_chains.signatures import signature_of
 
 _LOG: Final = logging.getLogger(__name__)
 _HOOKED: Final = "__chains_hooked__"
@@ -84,7 +84,7 @@ def _hooked(init: Init) -> Init:
 def refuse_unfilled(cls: type, init: Init, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Raise V-31's error if a call of `init` with these arguments would leave a marker in place."""
     try:
-        bound = inspect.signature(init).bind(*args, **kwargs)
+        bound = signature_of(init).bind(*args, **kwargs)
     except (TypeError, ValueError):
         return  # Python's own error for wrong arguments, or a signature that can't be known
     bound.apply_defaults()
@@ -108,7 +108,7 @@ def naive_instantiation(cls: type, parameter: str, value: object, where: str = "
 
 
 def _declares_context(init: Init) -> bool:
-    parameter = inspect.signature(init).parameters.get("context")
+    parameter = signature_of(init).parameters.get("context")
     return parameter is not None and isinstance(parameter.default, ContextMarker)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from chains_protocol.kinds import ChainletKind, StreamItem
 from truss_chains.chainlet import chainlet_kind, has_own_init, is_chainlet_class
 from truss_chains.dependency import ContextMarker, DependencyMarker
+from truss_chains.signatures import signature_of
 
 Method = Callable[..., Any]  # user methods take and return anything
 MISSING: Final = inspect.Parameter.empty
@@ -107,7 +108,7 @@ def is_async(function: Method) -> bool:
 
 def parameters_of(function: Method) -> tuple[inspect.Parameter, ...]:
     """All parameters, the first (`self`) included."""
-    return tuple(inspect.signature(function).parameters.values())
+    return tuple(signature_of(function).parameters.values())
 
 
 def own_init(cls: type) -> Method | None:
@@ -227,7 +228,7 @@ def endpoint_of(cls: type) -> Endpoint:
         EndpointParameter(p.name, resolve(p.annotation, function, owner), p.default)
         for p in parameters_of(function)[1:]
     )
-    raw_return = inspect.signature(function).return_annotation
+    raw_return = signature_of(function).return_annotation
     return_type = resolve(raw_return, function, owner)
     is_stream, item = stream_parts(return_type)
     return Endpoint(

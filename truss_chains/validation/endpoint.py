@@ -18,6 +18,7 @@ from truss_chains.inspection import (
     parameters_of,
     stream_parts,
 )
+from truss_chains.signatures import signature_of
 from truss_chains.validation.subject import Subject, form_text, signature_text
 from truss_chains.validation.types import SUPPORTED, Refusal, refusal
 
@@ -162,7 +163,7 @@ class _EndpointRules:
 
     def _check_return(self) -> Iterator[Diagnostic]:
         """V-45 to V-52."""
-        raw = inspect.signature(self._function).return_annotation
+        raw = signature_of(self._function).return_annotation
         if raw is MISSING:
             yield self._problem(
                 Code.MISSING_RETURN_ANNOTATION,
@@ -224,7 +225,7 @@ class _EndpointRules:
                     f"beside the websocket, {self._name} has the parameter `{parameter.name}`",
                     self._at(parameter.name),
                 )
-        raw = inspect.signature(self._function).return_annotation
+        raw = signature_of(self._function).return_annotation
         form = None
         if raw is not MISSING:
             form = self._subject.resolved(raw, self._function, self._subject.method, "return")

@@ -7,6 +7,7 @@ from chains_protocol.errors import Code, Diagnostic, ErrorKind, Location
 from chains_protocol.kinds import ChainletKind
 from truss_chains.chainlet import chainlet_kind
 from truss_chains.inspection import HEALTH_METHOD, MISSING, class_attribute, parameters_of
+from truss_chains.signatures import signature_of
 from truss_chains.validation.subject import Subject, form_text
 
 _REMEDY = "write `def is_healthy(self) -> bool:`"
@@ -35,7 +36,7 @@ def check_health(subject: Subject) -> Iterator[Diagnostic]:
         found = ", ".join(f"`{name}`" for name in parameters) or "no parameters"
         at = subject.sources.of_method(subject.cls, function)
         yield problem(ErrorKind.TYPE_ERROR, f"{owner} has to take exactly `self`, but has {found}", at)
-    raw = inspect.signature(function).return_annotation
+    raw = signature_of(function).return_annotation
     if raw is MISSING:
         at = subject.sources.of_method(subject.cls, function)
         yield problem(ErrorKind.IO_TYPE_ERROR, f"{owner} has no return annotation", at)

@@ -14,6 +14,7 @@ from truss_chains.inspection import (
     method_name,
     resolve,
 )
+from truss_chains.signatures import signature_of
 from truss_chains.source import Sources
 
 
@@ -102,7 +103,7 @@ def describe_place(what: str) -> str:
 def signature_text(method: str, function: Method) -> str:
     """The signature as it stands, for messages."""
     prefix = "async def" if is_async(function) else "def"
-    return f"{prefix} {method}{inspect.signature(function)}"
+    return f"{prefix} {method}{signature_of(function)}"
 
 
 def form_text(form: object) -> str:

@@ -108,6 +108,23 @@ def test_v44_future_annotations_work_for_classes_inside_functions(define):
     assert endpoint_of(found.A).parameters[1].annotation is found.A.Inner
 
 
+@pytest.mark.parametrize("annotations", ["x: 'Model'", "x: list['Model']", "x: int"])
+def test_v44_text_may_name_what_a_function_defines(define, annotations):
+    found = define(
+        f"""
+        def make():
+            from pydantic import BaseModel
+            class Model(BaseModel):
+                a: int
+            class A(chains.ChainletBase):
+                async def run_remote(self, {annotations}) -> "Model | None": ...
+            return A
+        A = make()
+        """
+    )
+    assert found.errors == []
+
+
 def test_v44_a_part_of_a_type_that_does_not_exist(define):
     found = define(
         chainlet(
