@@ -37,6 +37,7 @@ class EndpointWire:
         self.endpoint = endpoint
         self.is_streaming = endpoint.stream_type is not None
         self._names = tuple(p.name for p in endpoint.parameters)
+        self._known = frozenset(self._names)
         self._required = frozenset(p.name for p in endpoint.parameters if not p.is_optional)
         self._inputs = _inputs_adapter(self.owner, endpoint)
         item = endpoint.stream_type if self.is_streaming else endpoint.return_type
@@ -49,7 +50,7 @@ class EndpointWire:
         given: Values = dict(zip(self._names, args, strict=False))
         fits = len(args) <= len(self._names) and given.keys().isdisjoint(kwargs)
         given.update(kwargs)
-        if not fits or not given.keys() <= set(self._names) or not self._required <= given.keys():
+        if not fits or not given.keys() <= self._known or not self._required <= given.keys():
             self._explain(args, kwargs)
         return given
 

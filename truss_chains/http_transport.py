@@ -67,7 +67,6 @@ class OpenStream:
 class _Kept:
     client: Any  # httpx.Client or httpx.AsyncClient
     made_at: float
-    loop: asyncio.AbstractEventLoop | None = None
 
 
 class HttpTransport:
@@ -101,7 +100,7 @@ class HttpTransport:
         self._make_transport = make_transport
         self._lock = threading.Lock()
         self._blocking: _Kept | None = None
-        self._async: _Kept | None = None
+        self._async: dict[asyncio.AbstractEventLoop, _Kept] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def send(self, body: bytes, headers: dict[str, str]) -> Answer:
@@ -174,37 +173,36 @@ class HttpTransport:
             kept.client.close()
 
     async def aclose(self) -> None:
-        """Close the async client, and wait for those that are being replaced."""
-        kept, self._async = self._async, None
-        if kept is not None and kept.loop is asyncio.get_running_loop():
+        """Close the running loop's client, and wait for those that are being replaced."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            kept = self._async.pop(loop, None)
+        if kept is not None:
             await kept.client.aclose()
-        if self._closing:
-            await asyncio.gather(*self._closing)
+        await asyncio.gather(*(task for task in tuple(self._closing) if task.get_loop() is loop))
 
     # --- clients -----------------------------------------------------------------------------------
 
     def _async_client(self) -> "httpx.AsyncClient":
         loop = asyncio.get_running_loop()
-        kept = self._async
-        if kept is not None and kept.loop is loop and not self._is_old(kept):
+        kept = self._async.get(loop)
+        if kept is not None and not self._is_old(kept):
             return kept.client  # type: ignore[no-any-return]  # of this kind
-        if kept is not None and kept.loop is loop:
-            self._close_later(kept)
-        # A client of another loop belongs to that loop, which is over: each `asyncio.run` has its own.
         httpx = _load_httpx()
-        made = _Kept(
-            httpx.AsyncClient(
-                transport=self._transport(httpx.AsyncHTTPTransport),
-                timeout=None,
-                follow_redirects=True,
-                # Open streams hold connections beyond the limit of calls, so only idle ones are bounded.
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._connections),
-            ),
-            self._clock(),
-            loop,
+        client: Any = httpx.AsyncClient(
+            transport=self._transport(httpx.AsyncHTTPTransport),
+            timeout=None,  # the limit of the attempt cancels the whole exchange
+            follow_redirects=True,
+            # Open streams hold connections beyond the limit of calls, so only idle ones are bounded.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._connections),
         )
-        self._async = made
-        return made.client  # type: ignore[no-any-return]  # of this kind
+        with self._lock:
+            # A client belongs to its loop, and each `asyncio.run` has one: those of closed loops go.
+            used = {other: one for other, one in self._async.items() if not other.is_closed()}
+            self._async = {**used, loop: _Kept(client, self._clock())}
+        if kept is not None:
+            self._close_later(kept)
+        return client  # type: ignore[no-any-return]  # of this kind
 
     def _blocking_client(self) -> "httpx.Client":
         with self._lock:

@@ -122,8 +122,12 @@ class StrictStub:
             with self._method.serving(limit_s):
                 items = aiter(self._method(given))
                 first = await anext(items, _END)
-            return _OpenStream(items, self._item(first), ends_at, limit_s)
         except Exception as error:  # whatever user code raises is answered
+            return _failed(error)
+        try:
+            return _OpenStream(items, self._item(first), ends_at, limit_s)
+        except BadResultError as error:
+            await _close(items)
             return _failed(error)
 
     async def _next(self, opened: _OpenStream) -> bytes | None:

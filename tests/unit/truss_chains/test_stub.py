@@ -434,6 +434,18 @@ def test_a_stub_lives_longer_than_an_event_loop(server: Any) -> None:
     assert [asyncio.run(once(n)) for n in range(3)] == [0, 1, 2]
 
 
+def test_s14_a_stub_serves_several_loops_at_once(server: Any) -> None:
+    stub = stub_of(server)
+
+    async def several() -> list[Any]:
+        found = [await stub.predict_async(n) for n in range(10)]
+        await stub.aclose()
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: asyncio.run(several()), range(4))) == [list(range(10))] * 4
+
+
 class Network(httpx.MockTransport):
     """Echoes; knows whether its client was closed."""
 
