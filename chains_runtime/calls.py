@@ -5,8 +5,7 @@ import contextvars
 import logging
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from chains_protocol.replica import ReplicaState
 from chains_protocol.rpc import RemoteErrorDetail
@@ -56,8 +55,7 @@ class Lease:
         self._replica.leave(self.generation)
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A request that was let in."""
 
     replica: Replica
@@ -65,6 +63,7 @@ class Incoming:
     body: bytes
     send: Send
     guard: CallGuard
+    deadline: float | None
 
     @property
     def is_binary(self) -> bool:
@@ -80,10 +79,11 @@ async def serve_call(replica: Replica, headers: RequestHeaders, receive: Receive
     body = await read_body(receive)
     if body is None:
         return  # R-29: the client has gone, nothing was executed
-    guard = CallGuard(receive, headers.deadline_at(time.monotonic()))
+    deadline = headers.deadline_at(time.monotonic())
+    guard = CallGuard(receive, deadline)
     replica.watch.add(guard)
     try:
-        await _admit(Incoming(replica, headers, body, send, guard))
+        await _admit(Incoming(replica, headers, body, send, guard, deadline))
     except asyncio.CancelledError:
         if not guard.ended():
             raise
@@ -113,7 +113,7 @@ async def _admit(incoming: Incoming) -> None:
         await incoming.refuse(f"Chainlet `{name}` has too many calls waiting.")
         return
     call = Call(generation, revision, headers.head(revision))
-    enter_call(call, headers.request_context(time.monotonic()))
+    enter_call(call, headers.request_context(incoming.deadline))
     await _run(incoming, Lease(replica, generation))
 
 

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -224,6 +225,7 @@ class ServerConnection(asyncio.Protocol):
         self._arriving: Exchange | None = None
         self._answering: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
+        self._expects = False
         self._upgrades = False
         self._drain: asyncio.Future[None] | None = None
         self._active_at = 0.0
@@ -268,12 +270,16 @@ class ServerConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url = b""
         self._headers = []
+        self._expects = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        name = name.lower()
+        self._headers.append((name, value))
+        if name == b"expect":
+            self._expects = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         if self._parser.should_upgrade():
@@ -288,9 +294,8 @@ class ServerConnection(asyncio.Protocol):
             "query_string": query,
             "headers": self._headers,
         }
-        expects = any(n == b"expect" and v.lower() == b"100-continue" for n, v in self._headers)
         keep_alive = self._parser.should_keep_alive()
-        self._arriving = Exchange(self, scope, keep_alive=keep_alive, expects=expects)
+        self._arriving = Exchange(self, scope, keep_alive=keep_alive, expects=self._expects)
 
     def on_body(self, body: bytes) -> None:
         if self._arriving is not None:
@@ -390,6 +395,7 @@ class ServerConnection(asyncio.Protocol):
             self._transport.abort()
 
 
+@lru_cache(maxsize=256)
 def _split(url: bytes) -> tuple[str, bytes]:
     """Path and query; also of a target in absolute form, which proxies may send."""
     if not url.startswith(b"/"):

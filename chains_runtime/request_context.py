@@ -7,8 +7,8 @@ that user code starts do not inherit it. The part that clients of the SDK read, 
 
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from chains_protocol.rpc import DEADLINE, FORWARDED, REVISION, Revision
 from truss_chains.calling import CURRENT_REQUEST, RequestContext
@@ -21,8 +21,7 @@ _REVISION: Final = REVISION.encode()
 _DEADLINE: Final = DEADLINE.encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call: the generation it runs on, and its revision if it has one."""
 
     generation: "Generation"
@@ -45,9 +44,8 @@ def enter_call(call: Call, request: RequestContext) -> None:
     CURRENT_REQUEST.set(request)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeaders:
-    """The headers of a request that matter to us."""
+class RequestHeaders(NamedTuple):
+    """The headers of a request that matter to us. Tuples, because every request makes one."""
 
     content_type: bytes = b""
     authorization: bytes = b""
@@ -59,12 +57,7 @@ class RequestHeaders:
 
     def revision_or_none(self) -> Revision | None:
         """The stamped revision; None if there is none, or nothing readable."""
-        if not self.revision:
-            return None
-        try:
-            return Revision.parse(self.revision.decode("latin-1"))
-        except ValueError:
-            return None
+        return _parse_revision(self.revision) if self.revision else None
 
     def deadline_at(self, now: float) -> float | None:
         """When the caller stops waiting, on the monotonic clock."""
@@ -76,40 +69,49 @@ class RequestHeaders:
             return None
         return now + remaining_s if remaining_s < float("inf") else None
 
-    def request_context(self, now: float) -> RequestContext:
+    def request_context(self, deadline: float | None) -> RequestContext:
         """The part for clients of the SDK."""
         forwarded = {_FORWARDED[name]: value.decode("latin-1") for name, value in self.forwarded}
-        return RequestContext(forwarded, self.revision.decode("latin-1"), self.deadline_at(now))
+        return RequestContext(forwarded, self.revision.decode("latin-1"), deadline)
 
     def head(self, revision: Revision | None) -> bytes:
         """The header lines that calls to dependencies repeat."""
-        lines = [name + b": " + value + b"\r\n" for name, value in self.forwarded]
-        if revision is not None:
-            lines.append(_REVISION + b": " + str(revision).encode() + b"\r\n")
-        return b"".join(lines)
+        stamp = b"" if revision is None else b"%s: %s\r\n" % (_REVISION, self.revision)
+        if not self.forwarded:
+            return stamp
+        return b"".join([name + b": " + value + b"\r\n" for name, value in self.forwarded]) + stamp
 
 
-_KNOWN: Final = {
-    b"content-type": "content_type",
-    b"authorization": "authorization",
-    b"accept": "accept",
-    b"user-agent": "user_agent",
-    _REVISION: "revision",
-    _DEADLINE: "deadline",
+@lru_cache(maxsize=1024)
+def _parse_revision(text: bytes) -> Revision | None:
+    """Few differ at one time, so most are known."""
+    try:
+        return Revision.parse(text.decode("latin-1"))
+    except ValueError:
+        return None
+
+
+_FIELDS: Final = {
+    b"content-type": 0,
+    b"authorization": 1,
+    b"accept": 2,
+    b"user-agent": 3,
+    _REVISION: 4,
+    _DEADLINE: 5,
 }
 
 
 def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> RequestHeaders:
     """Pick what matters from headers whose names are in lower case."""
-    found: dict[str, bytes] = {}
-    forwarded: list[tuple[bytes, bytes]] = []
+    found = [b"", b"", b"", b"", b"", b""]
+    forwarded: tuple[tuple[bytes, bytes], ...] = ()
     for name, value in headers:
-        field = _KNOWN.get(name)
+        field = _FIELDS.get(name)
         if field is not None:
             found[field] = value
         elif name in _FORWARDED and value:
-            forwarded.append((name, value))
-    return RequestHeaders(**found, forwarded=tuple(forwarded))
+            forwarded += ((name, value),)
+    return RequestHeaders._make((*found, forwarded))
 
 
 __all__ = ["Call", "RequestHeaders", "current_call", "enter_call", "read_headers"]

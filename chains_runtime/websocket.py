@@ -182,7 +182,10 @@ async def serve_websocket(replica: Replica, scope: Scope, receive: Receive, send
         await socket.close(1003, "This Chainlet has no websocket endpoint.")
         return
     replica.enter(generation)
-    enter_call(Call(generation, revision, headers.head(revision)), headers.request_context(time.monotonic()))
+    enter_call(
+        Call(generation, revision, headers.head(revision)),
+        headers.request_context(headers.deadline_at(time.monotonic())),
+    )
     try:
         await endpoint.method(socket)
     except Exception as error:  # whatever user code raises ends this connection only
