@@ -8,7 +8,7 @@ from typing import Final, Literal
 from pydantic import Field, field_validator
 
 from chains_protocol.errors import Code
-from truss_chains.errors import ChainsUsageError
+from truss_chains.errors import ChainsUsageError, SettingsError
 from truss_chains.settings import ClosedSettings
 
 _QUANTITY: Final = re.compile(r"(\d+(?:\.\d+)?)(|[kMGTPE]|[KMGTPE]i)")
@@ -140,7 +140,9 @@ def _accelerator_name(gpu: str | Accelerator | None) -> str | None:
     except ValueError:
         hint = " The number of accelerators goes into `gpu_count`." if ":" in str(gpu) else ""
         known = ", ".join(Accelerator)
-        raise ValueError(f"`{gpu}` is not a known accelerator.{hint} Known are: {known}.") from None
+        raise SettingsError(
+            f"`{gpu}` is not a known accelerator.{hint} Known are: {known}.", code=Code.BAD_REMOTE_CONFIG
+        ) from None
 
 
 __all__ = ["Accelerator", "Compute", "ComputeSpec", "parse_memory"]

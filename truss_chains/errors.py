@@ -36,6 +36,10 @@ class ChainsUsageError(ChainsError, TypeError):
     """User code breaks a rule of definition, or combines settings that exclude each other."""
 
 
+class SettingsError(ChainsError, ValueError):
+    """A setting has a value that does not exist."""
+
+
 class MissingDependencyError(ChainsError, TypeError):
     """A file, a secret or a sibling service that is needed is not there."""
 
@@ -60,4 +64,5 @@ __all__ = [
     "ChainsUsageError",
     "GenericRemoteException",
     "MissingDependencyError",
+    "SettingsError",
 ]

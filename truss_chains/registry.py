@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from chains_protocol.errors import Code, Diagnostic, Severity
+from chains_protocol.errors import Code, Diagnostic, ErrorKind, Severity
 from truss_chains.errors import ChainsUsageError
 
 
@@ -91,11 +91,7 @@ class Registry:
         name = declaration.chainlet.__name__
         known = state.declared.get(name)
         if known and not (known.is_local or declaration.is_local) and not known.same_origin(declaration):
-            raise ChainsUsageError(
-                f"Two Chainlets are called `{name}`: one in `{known.path}`, one in `{declaration.path}`. "
-                "Class names are unique; rename one of them.",
-                code=Code.DUPLICATE_NAME,
-            )
+            raise _duplicate(known, declaration)
         if known:
             del state.declared[name]
             state.found = [d for d in state.found if d.chainlet != name]
@@ -142,6 +138,23 @@ class Registry:
             yield
         finally:
             self._scoped.reset(token)
+
+
+def _duplicate(known: Declaration, declaration: Declaration) -> ChainsUsageError:
+    from truss_chains.source import SourceFile
+
+    name = declaration.chainlet.__name__
+    message = f"two Chainlets are called `{name}`: one in `{known.path}`, one in `{declaration.path}`"
+    remedy = "class names are unique; rename one of them"
+    diagnostic = Diagnostic(
+        code=Code.DUPLICATE_NAME,
+        kind=ErrorKind.INVALID_CONFIG_ERROR,
+        location=SourceFile(declaration.path).location(declaration.line),
+        chainlet=name,
+        message=message,
+        help=remedy,
+    )
+    return ChainsUsageError(f"{message}; {remedy}", code=Code.DUPLICATE_NAME, diagnostics=[diagnostic])
 
 
 __all__ = ["Declaration", "DeferredCheck", "Registry"]

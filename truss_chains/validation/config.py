@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from chains_protocol.errors import Code, Diagnostic, ErrorKind
 from chains_protocol.kinds import ChainletKind
-from truss_chains.chainlet import AbstractChainlet, chainlet_kind
-from truss_chains.inspection import MISSING, class_attribute, has_websocket
+from truss_chains.chainlet import AbstractChainlet, EngineBuilderLLMChainlet, chainlet_kind
+from truss_chains.inspection import MISSING, class_attribute, endpoint_function, has_websocket
 from truss_chains.validation.subject import Subject
 
 
@@ -42,6 +42,7 @@ def check_engine_builder(subject: Subject) -> Iterator[Diagnostic]:
             "set it to a TensorRT-LLM configuration object",
             at=subject.sources.of_class_variable(subject.cls, "engine_builder_config"),
         )
+    yield from _check_engine_method(subject)
     changed = _changed_engine_settings(subject)
     if changed:
         listed = ", ".join(f"`{name}`" for name in changed)
@@ -51,6 +52,20 @@ def check_engine_builder(subject: Subject) -> Iterator[Diagnostic]:
             f"an engine-builder Chainlet can't set {listed} in `remote_config`",
             "leave these settings at their defaults",
             at=subject.sources.of_class_variable(subject.cls, "remote_config"),
+        )
+
+
+def _check_engine_method(subject: Subject) -> Iterator[Diagnostic]:
+    """The method is the framework's: an engine answers, no code of the class is run."""
+    function = endpoint_function(subject.cls)
+    if function is not endpoint_function(EngineBuilderLLMChainlet) and not subject.inherits("run_remote"):
+        yield subject.problem(
+            Code.BAD_ENGINE_BUILDER,
+            ErrorKind.TYPE_ERROR,
+            f"`{subject.name}` overrides `run_remote`, which an engine answers",
+            "remove the method, or derive from `ChainletBase`",
+            at=subject.sources.of_method(subject.cls, function),
+            method="run_remote",
         )
 
 

@@ -57,6 +57,12 @@ def test_v12_weights_compute_and_secrets_are_allowed(define):
     assert define(ENGINE.format(engine="TRTLLMConfiguration()", config=config)).errors == []
 
 
+def test_an_engine_has_no_method_of_its_own(define):
+    own = "\n    async def run_remote(self, x: int) -> int: ...\n"
+    found = define(ENGINE.format(engine="TRTLLMConfiguration()", config="") + own + "class Sub(E): pass\n")
+    assert (found.only.code, found.only.chainlet, found.only.method) == ("CH124", "E", "run_remote")
+
+
 TRANSPORT = """
 class A(chains.ChainletBase):
     remote_config = chains.RemoteConfig(options=chains.ChainletOptions(transport={transport}))

@@ -54,6 +54,10 @@ def test_v02_a_second_file_with_the_same_class_name_raises_at_once_and_names_bot
         define(PLAIN.format(name="Front"), name="second")
     text = str(caught.value)
     assert text.startswith("CH102: ")
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.chainlet) == ("CH102", "Front")
+    assert diagnostic.location.path.endswith("second.py")
+    assert diagnostic.location.source_line == "class Front(chains.ChainletBase):"
     assert "`Front`" in text
     assert str(first.path) in text and str(first.path.with_name("second.py")) in text
 
