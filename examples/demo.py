@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,26 @@ class Demo:
 
     def watch(self) -> "subprocess.Popen[str]":
         print("\n$ chains watch chain.py", flush=True)
-        return subprocess.Popen(self.command("watch", "chain.py"), cwd=self.source, env=self._env, text=True)
+        process = subprocess.Popen(
+            self.command("watch", "chain.py"),
+            cwd=self.source,
+            env=self._env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        is_watching = threading.Event()
+
+        def show() -> None:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                if line.startswith("watching "):
+                    is_watching.set()
+
+        threading.Thread(target=show, daemon=True).start()
+        if not is_watching.wait(60):
+            sys.exit("the demo failed: the watch did not begin")
+        return process
 
     def best(self) -> dict[str, Any]:
         """The best match that the running Chain answers with."""
