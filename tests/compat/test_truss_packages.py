@@ -5,13 +5,18 @@ Needs a Python that has `truss` installed, named by `CHAINS_TRUSS_PYTHON`; it is
 
 import json
 import os
+import shutil
+import socket
 import subprocess
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chains_cli.discovery import discover
 from chains_cli.packaging.build import Target, build_packages
+from chains_cli.packaging.runtime_source import RUNTIME_REQUIREMENTS
 from chains_cli.packaging.write import write_packages
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
@@ -94,3 +99,73 @@ def test_the_generated_model_runs_in_a_python_that_has_truss(tmp_path: Path) -> 
     path = written(PROGRAMS / "discovery" / "only_one.py", tmp_path, "truss")["Alone"]
     config = run(READ, str(path))
     assert run(RUN, str(path), json.dumps({"x": 3}), json.dumps(config)) == 3
+
+
+@pytest.fixture(scope="module")
+def server_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python with the requirements of the Truss server and of our package."""
+    from uv import find_uv_bin
+
+    directory = tmp_path_factory.mktemp("server_env") / "venv"
+    python = str(directory / "bin" / "python")
+    requirements = str(_templates() / "server" / "requirements.txt")
+    environ = {**os.environ, "UV_SYSTEM_CERTS": "1"}
+    for arguments in (
+        ["venv", "--quiet", "--python", PYTHON, str(directory)],
+        ["pip", "install", "--quiet", "--python", python, "-r", requirements, *RUNTIME_REQUIREMENTS],
+    ):
+        subprocess.run([find_uv_bin(), *arguments], check=True, env=environ)
+    return python
+
+
+def _templates() -> Path:
+    program = "import json, truss; print(json.dumps(truss.__path__[0]))"
+    return Path(str(run(program))) / "templates"
+
+
+@pytest.mark.e2e
+def test_the_real_truss_server_runs_the_package(tmp_path: Path, server_python: str) -> None:
+    """The layout of a built image: server, config and model in one directory, `packages` on the path."""
+    path = written(PROGRAMS / "discovery" / "only_one.py", tmp_path / "out", "truss")["Alone"]
+    app = tmp_path / "app"
+    shutil.copytree(_templates() / "server", app)
+    shutil.copytree(_templates() / "shared", app / "_truss_shared")
+    shutil.copytree(path, app, dirs_exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path / "server.log"
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(app / "packages")}
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [server_python, "main.py"],
+            cwd=app,
+            env={**environ, "INFERENCE_SERVER_PORT": str(port)},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}/v1/models/model:predict"
+        first = _until_loaded(server, url, log)
+        assert (first.status_code, first.json()) == (200, 3)
+        wrong = httpx.post(url, json={"y": 3}, trust_env=False)
+        assert wrong.status_code == 400
+        assert "`x`" in wrong.text
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _until_loaded(server: "subprocess.Popen[bytes]", url: str, log: Path) -> httpx.Response:
+    """The first answer after the model was loaded."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            answer = httpx.post(url, json={"x": 3}, trust_env=False, timeout=10)
+        except httpx.TransportError:
+            time.sleep(0.05)
+            continue
+        if answer.status_code != 503:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(log.read_text()[-3000:])

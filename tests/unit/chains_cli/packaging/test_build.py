@@ -392,7 +392,17 @@ def test_the_config_holds_what_the_chainlet_declares(write: Write) -> None:
         "options": {"retries": 1, "timeout_sec": 600.0, "use_binary": False, "concurrency_limit": 300},
     }
     assert loaded == {
+        "spec_version": "2.0",
         "model_name": "hello-1",
+        "description": None,
+        "model_framework": "custom",
+        "model_type": "Model",
+        "input_type": "Any",
+        "examples_filename": "examples.yaml",
+        "apply_library_patches": True,
+        "live_reload": False,
+        "use_local_src": False,
+        "requirements": [],
         "model_class_filename": "model.py",
         "model_class_name": "Model",
         "model_module_dir": "model",
