@@ -294,7 +294,8 @@ class ServerConnection(asyncio.Protocol):
             "query_string": query,
             "headers": self._headers,
         }
-        keep_alive = self._parser.should_keep_alive()
+        # Unknown upgrades are answered as plain requests; the parser can read no other request after one.
+        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
         self._arriving = Exchange(self, scope, keep_alive=keep_alive, expects=self._expects)
 
     def on_body(self, body: bytes) -> None:
@@ -370,7 +371,6 @@ class ServerConnection(asyncio.Protocol):
     def _hand_over(self, rest: bytes) -> None:
         """Give the connection to the websocket implementation, with the request as it came."""
         if not self._upgrades:
-            self._refuse()
             return
         lines = [b"%s %s HTTP/1.1\r\n" % (self._parser.get_method(), self._url)]
         lines += [name + b": " + value + b"\r\n" for name, value in self._headers]

@@ -156,7 +156,7 @@ async def test_head_has_no_body_and_absolute_targets_are_paths(sockets: Path) ->
         assert await talk.answer() == (200, b"GET /p  ")
 
 
-async def test_other_upgrades_are_refused(sockets: Path) -> None:
+async def test_other_upgrades_are_answered_as_plain_requests(sockets: Path) -> None:
     async with talking(sockets) as talk:
-        talk.say(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
-        assert (await talk.rest()).startswith(b"HTTP/1.1 ")
+        talk.say(b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+        assert (await talk.rest()).endswith(b"connection: close\r\n\r\nGET /slow  ")
