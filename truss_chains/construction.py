@@ -64,7 +64,8 @@ CONSTRUCTION: Final[ContextVar[Strategy]] = ContextVar("chains_construction", de
 def hook_init(cls: type) -> None:
     """Wrap the `__init__` that `cls` has or inherits from a class that is no Chainlet."""
     init = cls.__init__  # type: ignore[misc]  # reading it from the class is the point
-    if not getattr(init, _HOOKED, False):
+    # A decorator that copies attributes (`functools.wraps`) must not pass for our wrapper.
+    if getattr(init, _HOOKED, None) is not init:
         cls.__init__ = _hooked(init)  # type: ignore[misc]  # the wrapper keeps name and signature
 
 
@@ -77,7 +78,7 @@ def _hooked(init: Init) -> Init:
         refuse_unfilled(type(self), init, (self, *args), kwargs)
         init(self, *args, **kwargs)
 
-    setattr(__init__, _HOOKED, True)
+    setattr(__init__, _HOOKED, __init__)
     return __init__
 
 

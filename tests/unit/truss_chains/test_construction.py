@@ -138,6 +138,22 @@ def test_the_signature_of_the_class_stays_readable(chain):
     assert list(inspect.signature(chain.Front).parameters) == ["dep", "context"]
 
 
+def test_a_decorator_that_copies_attributes_does_not_escape_the_guard(define):
+    found = define(
+        CHAIN
+        + """
+import functools
+
+class Copies(Front):
+    @functools.wraps(Front.__init__)
+    def __init__(self, dep=chains.depends(Other)):
+        self.dep = dep
+"""
+    )
+    with pytest.raises(ChainsRuntimeError, match="`Copies`"):
+        found.Copies()
+
+
 def test_mixins_take_part_in_construction(define):
     found = define(
         """
