@@ -1,12 +1,16 @@
 """Remembers what was read, by content: judging many Chainlets of one tree reads each file once."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 from chains_analysis.closure import Closure, closure
 from chains_analysis.graph import Graph
 from chains_analysis.imports import ImportFacts
 from chains_analysis.symbols import ModuleFacts, StatementFacts, module_facts
 from chains_analysis.tree import SourceTree
+
+T = TypeVar("T")
 
 
 class AnalysisCache:
@@ -20,6 +24,7 @@ class AnalysisCache:
         self._files: OrderedDict[tuple[str, bytes], ModuleFacts] = OrderedDict()
         self._graphs: OrderedDict[SourceTree, Graph] = OrderedDict()
         self._statements: dict[object, StatementFacts] = {}
+        self._results: OrderedDict[Hashable, Any] = OrderedDict()  # of whatever `remember` is given
         self._most_files = files
         self._most_graphs = graphs
 
@@ -54,6 +59,17 @@ class AnalysisCache:
                 self._graphs.popitem(last=False)
         else:
             self._graphs.move_to_end(tree)
+        return found
+
+    def remember(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returned for this key, which says all that the result depends on."""
+        if key not in self._results:
+            self._results[key] = make()
+            if len(self._results) > self._most_graphs:
+                self._results.popitem(last=False)
+        else:
+            self._results.move_to_end(key)
+        found: T = self._results[key]
         return found
 
     def closure(self, tree: SourceTree, modules: tuple[str, ...]) -> Closure:

@@ -18,11 +18,10 @@ from functools import cached_property
 from types import MappingProxyType
 
 from chains_analysis.diff import Comparison, imported_modules
-from chains_analysis.effects import statement_keys
 from chains_analysis.inert import Kind
+from chains_analysis.nodes import EDGE, SYMBOL, VIEW, Key
 from chains_analysis.outcome import CarryPlan, StatementPlan
-from chains_analysis.resolution import EDGE, SYMBOL, VIEW, Key
-from chains_analysis.symbols import ModuleFacts, Statement
+from chains_analysis.symbols import ModuleFacts
 from chains_analysis.tree import parents
 
 
@@ -68,11 +67,10 @@ class Carry:
             dirty = self._spread(dirty | more)
 
     def _first_dirt(self) -> set[Key]:
-        found = {
-            key for key, _ in self._nodes() if self._comparison.is_changed(key) or self._lost_something(key)
-        }
-        for facts, statement, _ in self._comparison.broken_imports():
-            found.update(statement_keys(facts, statement))
+        found = {key for key in self._dependents if self._comparison.is_changed(key)}
+        found |= {key for key in self._nodes if self._comparison.is_changed(key) or self._lost_something(key)}
+        for _, statement, _ in self._comparison.broken_imports():
+            found.update(statement.keys)
         return found
 
     def _lost_something(self, key: Key) -> bool:
@@ -83,16 +81,15 @@ class Carry:
         gone = (d.key for d in before.deps(key) if self._graph.fingerprint(d.key) is None)
         return any(before.fingerprint(other) is not None for other in gone)
 
-    def _nodes(self) -> Iterator[tuple[Key, Statement]]:
-        for facts in self._modules.values():
-            for statement in facts.statements:
-                if statement.kind is not Kind.NOTHING:
-                    yield from ((key, statement) for key in statement_keys(facts, statement))
+    @cached_property
+    def _nodes(self) -> tuple[Key, ...]:
+        statements = (s for facts in self._modules.values() for s in facts.statements)
+        return tuple(dict.fromkeys(k for s in statements if s.kind is not Kind.NOTHING for k in s.keys))
 
     @cached_property
     def _dependents(self) -> dict[Key, set[Key]]:
         found: dict[Key, set[Key]] = {}
-        waiting = [key for key, _ in self._nodes()]
+        waiting = list(self._nodes)
         seen = set(waiting)
         while waiting:
             key = waiting.pop()
@@ -105,8 +102,8 @@ class Carry:
                     waiting.append(other)
         for facts in self._modules.values():
             for statement in facts.statements:
-                for key in statement_keys(facts, statement):
-                    found.setdefault(key, set()).update(statement_keys(facts, statement))
+                for key in statement.keys if len(statement.keys) > 1 else ():
+                    found.setdefault(key, set()).update(statement.keys)
         return found
 
     def _spread(self, start: Iterable[Key]) -> set[Key]:
@@ -120,7 +117,7 @@ class Carry:
         return found
 
     def _shareable(self, dirty: set[Key]) -> frozenset[str]:
-        spoiled = {key.module for key, _ in self._nodes() if key in dirty}
+        spoiled = {key.module for key in self._nodes if key in dirty}
         found = {
             m
             for m in self._modules
@@ -134,6 +131,8 @@ class Carry:
 
     def _lost_something_in(self, module: str) -> bool:
         """Whether the module had a statement or an import before that it does not have now."""
+        if module in self._comparison.same_files:
+            return False
         old = self._comparison.before.resolver.readable(module)
         return old is None or _outline(old) != _outline(self._modules[module])
 
@@ -142,9 +141,8 @@ class Carry:
         """Module -> modules of the tree that it imports, when loaded or later."""
         found = {}
         for module, facts in self._modules.items():
-            names = {t for s in facts.statements for t in imported_modules(self._graph, s)}
-            lazy = {n for s in facts.statements for n in s.facts.uses.lazy}
-            names |= {part for name in lazy for part in (*parents(name), name)}
+            names = {t for s in facts.importing for t in imported_modules(self._graph, s)}
+            names |= {part for name in facts.lazy for part in (*parents(name), name)}
             found[module] = {name for name in names if name in self._graph.tree.modules}
         return found
 
@@ -161,13 +159,12 @@ class Carry:
                 if statement.kind is not Kind.IMPORT:
                     targets |= set(imported_modules(self._graph, statement))
                 if targets & anew:
-                    yield from statement_keys(facts, statement)
+                    yield from statement.keys
 
     def _statement_plans(self, facts: ModuleFacts) -> Iterator[StatementPlan]:
         for statement in facts.statements:
-            keys = statement_keys(facts, statement)
             is_cheap = statement.kind in (Kind.IMPORT, Kind.NOTHING)
-            carry = not is_cheap and not any(key in self.dirty for key in keys)
+            carry = not is_cheap and not any(key in self.dirty for key in statement.keys)
             yield StatementPlan(statement.index, statement.facts.names, carry)
 
     def _classes(self, facts: ModuleFacts) -> Iterator[str]:
@@ -188,7 +185,7 @@ class Carry:
 
 def _outline(facts: ModuleFacts) -> set[object]:
     """The names a module binds, its other statements, and what it imports."""
-    keys = {key for s in facts.statements for key in statement_keys(facts, s) if s.kind is not Kind.NOTHING}
+    keys = {key for s in facts.statements for key in s.keys if s.kind is not Kind.NOTHING}
     return keys | {binding for s in facts.statements for binding in s.facts.imports}
 
 

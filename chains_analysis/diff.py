@@ -5,10 +5,9 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from typing import TypeVar
 
-from chains_analysis.effects import statement_keys
 from chains_analysis.graph import Graph
 from chains_analysis.inert import Kind
-from chains_analysis.resolution import SYMBOL, Key
+from chains_analysis.nodes import EVERYTHING, SYMBOL, Key
 from chains_analysis.symbols import ImportBinding, ModuleFacts, Statement
 from chains_analysis.tree import parents
 from chains_analysis.vocabulary import TRUSTED_MODULES
@@ -33,7 +32,7 @@ def loaded_modules(graph: Graph, root: str) -> tuple[str, ...]:
     _load(graph, root, found, later)
     while later:
         _load(graph, later.pop(0), found, later)
-    if any(not o.own_module for m in found for s in _statements(graph, m) for o in s.facts.uses.opaque):
+    if any(graph.resolver.is_opaque(module) for module in found):
         found.update(dict.fromkeys(m for m in graph.tree.modules if graph.resolver.readable(m) is not None))
     return tuple(found)
 
@@ -49,8 +48,8 @@ def _load(graph: Graph, module: str, found: dict[str, None], later: list[str]) -
             found[name] = None
             facts = graph.resolver.facts(name)
             if facts is not None:
-                later += (lazy for s in facts.statements for lazy in sorted(s.facts.uses.lazy))
-                waiting.append(iter([t for s in facts.statements for t in imported_modules(graph, s)]))
+                later += facts.lazy
+                waiting.append(iter([t for s in facts.importing for t in imported_modules(graph, s)]))
 
 
 def imported_modules(graph: Graph, statement: Statement) -> Iterator[str]:
@@ -76,6 +75,11 @@ def _statements(graph: Graph, module: str) -> tuple[Statement, ...]:
     return facts.statements if facts is not None else ()
 
 
+def _importing(graph: Graph, module: str) -> tuple[Statement, ...]:
+    facts = graph.resolver.readable(module)
+    return facts.importing if facts is not None else ()
+
+
 class Comparison:
     """The same root module in two trees."""
 
@@ -99,13 +103,30 @@ class Comparison:
 
     def is_changed(self, key: Key) -> bool:
         """Whether a node is different in itself, or was moved past another statement with effects."""
-        return key in self.moved or self.before.fingerprint(key) != self.after.fingerprint(key)
+        if key in self.moved:
+            return True
+        if key.module in self.same_files and key.kind != EVERYTHING:
+            # its own text is the same; only what other modules do to it can differ
+            return self.before.mutators(key) != self.after.mutators(key)
+        return self.before.fingerprint(key) != self.after.fingerprint(key)
+
+    @cached_property
+    def same_files(self) -> frozenset[str]:
+        """Modules whose file is the same byte for byte, if docstrings count in both trees or in none."""
+        if self.before.docs_matter != self.after.docs_matter:
+            return frozenset()
+        old, new = self.before.tree, self.after.tree
+        return frozenset(
+            m
+            for m, path in new.modules.items()
+            if old.modules.get(m) == path and old.files[path] == new.files[path]
+        )
 
     @cached_property
     def moved(self) -> frozenset[Key]:
         """Nodes of statements that are not inert and whose order among each other changed."""
         found: set[Key] = set()
-        for module in set(self.loaded_before) & set(self.loaded_after):
+        for module in (set(self.loaded_before) & set(self.loaded_after)) - self.same_files:
             old, new = (self._ordered(graph, module) for graph in (self.before, self.after))
             found |= _out_of_order(old, new)
         return frozenset(found)
@@ -131,8 +152,8 @@ class Comparison:
         """Imports from the tree that will fail now and would not have failed before."""
         for module in self.loaded_after:
             facts = self.after.resolver.facts(module)
-            for statement in facts.statements if facts is not None else ():
-                for binding in statement.facts.imports if not statement.facts.is_for_typing else ():
+            for statement in facts.importing if facts is not None else ():
+                for binding in statement.facts.imports:
                     if self._is_broken(binding) and facts is not None:
                         yield facts, statement, binding
 
@@ -155,8 +176,8 @@ class Comparison:
         known = {b.loads.split(".")[0] for m in self.loaded_before for b in self._external(self.before, m)}
         for module in self.loaded_after:
             facts = self.after.resolver.facts(module)
-            for statement in facts.statements if facts is not None else ():
-                for binding in statement.facts.imports if not statement.facts.is_for_typing else ():
+            for statement in facts.importing if facts is not None else ():
+                for binding in statement.facts.imports:
                     top = binding.loads.split(".")[0]
                     is_new = top not in known and top not in TRUSTED_MODULES and not self.after.tree.has(top)
                     if is_new and facts is not None:
@@ -164,7 +185,8 @@ class Comparison:
 
     @staticmethod
     def _external(graph: Graph, module: str) -> Iterator[ImportBinding]:
-        for statement in _statements(graph, module):
+        facts = graph.resolver.readable(module)
+        for statement in facts.importing if facts is not None else ():
             yield from (b for b in statement.facts.imports if not graph.tree.has(b.loads.split(".")[0]))
 
     @staticmethod
@@ -174,7 +196,7 @@ class Comparison:
         if facts is None:
             return []
         matters = (s for s in facts.statements if not s.facts.is_inert and s.kind is not Kind.IMPORT)
-        return [key for statement in matters for key in statement_keys(facts, statement)]
+        return [key for statement in matters for key in statement.keys]
 
     @staticmethod
     def _has_effects(graph: Graph, module: str) -> bool:
@@ -218,7 +240,7 @@ def _ends(graph: Graph, key: Key) -> bool:
 
 def _in_cycles(graph: Graph, modules: Sequence[str]) -> set[str]:
     """Modules that can import themselves through others while they are loaded."""
-    edges = {m: {t for s in _statements(graph, m) for t in imported_modules(graph, s)} - {m} for m in modules}
+    edges = {m: {t for s in _importing(graph, m) for t in imported_modules(graph, s)} - {m} for m in modules}
     edges = {
         m: {t for t in targets if t in edges and not m.startswith(t + ".")} for m, targets in edges.items()
     }

@@ -9,18 +9,12 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from chains_analysis.inert import Kind, Mutability
-from chains_analysis.resolution import MODULE, STATEMENT, SYMBOL, Hit, Key, Resolver, nameless
+from chains_analysis.nodes import MODULE, SYMBOL, Hit, Key
+from chains_analysis.resolution import Resolver
 from chains_analysis.symbols import ModuleFacts, Statement
 from chains_analysis.uses import ELEMENT, Ref, Use, changes_in_place, may_change
 
 _EXECUTING = Use.CALL | Use.ARGUMENT
-
-
-def statement_keys(facts: ModuleFacts, statement: Statement) -> tuple[Key, ...]:
-    """The nodes that stand for a statement: its names, or itself if it binds none."""
-    if statement.facts.names:
-        return tuple(Key(SYMBOL, facts.module, name) for name in statement.facts.names)
-    return (Key(STATEMENT, facts.module, nameless(facts, statement)),)
 
 
 class LoadEffects:
@@ -42,7 +36,9 @@ class LoadEffects:
         found: dict[Key, dict[Key, None]] = {}
         for facts in self.modules:
             for statement in facts.statements:
-                keys = statement_keys(facts, statement)
+                if not self._may_touch(statement):
+                    continue
+                keys = statement.keys
                 for target in self._touched(facts.module, statement):
                     if target not in keys:
                         found.setdefault(target, {}).update(dict.fromkeys(keys))
@@ -57,7 +53,7 @@ class LoadEffects:
         found: dict[Key, dict[Key, None]] = {key: {} for key in rebound}
         for facts in self.modules:
             for statement in facts.statements:
-                keys = dict.fromkeys(statement_keys(facts, statement))
+                keys = dict.fromkeys(statement.keys)
                 for ref in statement.facts.uses.all:
                     for hit in self._resolver.resolve(facts.module, ref):
                         if hit.key in found:
@@ -88,6 +84,16 @@ class LoadEffects:
             for hit in self._resolver.resolve(module, ref):
                 if hit.key.kind == SYMBOL and (changes_in_place(ref, hit.rest) or _rebinds(ref, hit)):
                     yield hit.key
+
+    @staticmethod
+    def _may_touch(statement: Statement) -> bool:
+        """Whether a statement does more at load than read names, or makes a class with workspace bases."""
+        if statement.kind in (Kind.IMPORT, Kind.NOTHING):
+            return False
+        parts = statement.facts.class_facts
+        if (parts is not None and parts.bases) or not statement.facts.is_inert:
+            return True
+        return any(ref.use for ref in statement.facts.uses.load)
 
     def _touched(self, module: str, statement: Statement) -> set[Key]:
         """Symbols that a statement may change while it is executed."""
@@ -202,4 +208,4 @@ def _changes(ref: Ref, rest: tuple[str, ...], binder: Statement) -> bool:
     return may_change(ref, rest)
 
 
-__all__ = ["LoadEffects", "statement_keys"]
+__all__ = ["LoadEffects"]

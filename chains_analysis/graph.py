@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from chains_analysis.effects import LoadEffects
 from chains_analysis.inert import Kind
-from chains_analysis.resolution import (
+from chains_analysis.nodes import (
     EDGE,
     EVERYTHING,
     HEAD,
@@ -18,10 +18,8 @@ from chains_analysis.resolution import (
     VIEW,
     Hit,
     Key,
-    ModuleReader,
-    Resolver,
-    nameless,
 )
+from chains_analysis.resolution import ModuleReader, Resolver
 from chains_analysis.symbols import ClassFacts, Member, ModuleFacts, Statement, hash_of
 from chains_analysis.tree import SourceTree
 from chains_analysis.uses import ELEMENT, Opaque, Ref, Role, Uses
@@ -78,10 +76,7 @@ class Graph:
     def nameless_statement(self, key: Key) -> Statement | None:
         """The statement behind a STATEMENT node."""
         facts = self.resolver.readable(key.module)
-        if facts is None:
-            return None
-        named = (s for s in facts.statements if not s.facts.names and nameless(facts, s) == key.name)
-        return next(named, None)
+        return facts.nameless.get(key.name) if facts is not None else None
 
     def class_facts(self, module: str, name: str) -> ClassFacts | None:
         """The parts of a class that one top-level statement defines."""
@@ -163,15 +158,15 @@ class Graph:
     def _symbol_deps(self, key: Key) -> Iterator[Dep]:
         for statement in self.resolver.binders(key.module, key.name):
             yield from self.uses_deps(key.module, statement.facts.uses)
-            if statement.kind is Kind.CLASS:
-                hooks = self.effects.load_reach(key.module, statement)
-                yield from (Dep(hit.key) for hit in hooks if hit.key.kind == SYMBOL)
         yield from self._mutator_deps(key)
         yield from (Dep(k) for k in self.effects.users_of_rebound.get(key, ()) if k != key)
 
     def _mutator_deps(self, key: Key) -> Iterator[Dep]:
-        mutators = self.effects.mutators.get(Key(SYMBOL, key.module, key.name), ())
-        yield from (Dep(mutator) for mutator in mutators)
+        yield from map(Dep, self.mutators(key))
+
+    def mutators(self, key: Key) -> tuple[Key, ...]:
+        """Statements that may change, at load, the symbol that a node belongs to."""
+        return self.effects.mutators.get(Key(SYMBOL, key.module, key.name), ())
 
     def uses_deps(self, module: str, uses: Uses) -> Iterator[Dep]:
         """The edges of a piece of code, those to its own class's members aside."""
@@ -192,10 +187,8 @@ class Graph:
         facts = self.resolver.readable(module)
         if facts is not None:
             for statement in facts.statements:
-                if statement.facts.names:
-                    yield from (Dep(Key(SYMBOL, module, name)) for name in statement.facts.names)
-                elif statement.kind is not Kind.NOTHING:
-                    yield Dep(Key(STATEMENT, module, nameless(facts, statement)))
+                if statement.kind is not Kind.NOTHING:
+                    yield from map(Dep, statement.keys)
                 for binding in statement.facts.imports:
                     yield from (Dep(hit.key) for hit in self.resolver.import_target(binding))
         inner = (name for name in self.tree.modules if name.startswith(module + "."))
@@ -247,7 +240,8 @@ class Graph:
     # -- fingerprints
 
     @cached_property
-    def _docs_matter(self) -> bool:
+    def docs_matter(self) -> bool:
+        """Whether some code reads docstrings, so that they count."""
         return any(s.facts.uses.reads_docs for facts in self.effects.modules for s in facts.statements)
 
     def _find_fingerprint(self, key: Key) -> str | None:
@@ -284,7 +278,7 @@ class Graph:
 
     def _whole(self, module: str, statement: Statement) -> str:
         facts = statement.facts
-        docs = facts.docs if self._docs_matter else ""
+        docs = facts.docs if self.docs_matter else ""
         return hash_of((facts.fingerprint, docs, *self._order(module, statement)))
 
     def _order(self, module: str, statement: Statement) -> Iterator[str]:
@@ -312,7 +306,7 @@ class Graph:
                 named = facts.named(key.member)
                 return hash_of(m.head_fingerprint for m in named) if named else None
         named = facts.named(key.member)
-        docs = (m.docs for m in named) if self._docs_matter else ()
+        docs = (m.docs for m in named) if self.docs_matter else ()
         return hash_of((*(m.fingerprint for m in named), *docs)) if named else None
 
     def _named_members(self, key: Key) -> tuple[Member, ...]:

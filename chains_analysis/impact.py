@@ -6,8 +6,8 @@ from functools import cached_property
 
 from chains_analysis.graph import Dep, Graph
 from chains_analysis.inert import Kind
+from chains_analysis.nodes import HEAD, MEMBER, SIGNATURE, SYMBOL, Key
 from chains_analysis.outcome import ChainletRef
-from chains_analysis.resolution import HEAD, MEMBER, SIGNATURE, SYMBOL, Key
 from chains_analysis.symbols import Member
 from chains_analysis.uses import Opaque, Ref
 

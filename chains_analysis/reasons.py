@@ -3,8 +3,8 @@
 from chains_analysis.diff import Comparison
 from chains_analysis.graph import Graph
 from chains_analysis.impact import Reach
+from chains_analysis.nodes import EDGE, EVERYTHING, HEAD, MODULE, SIGNATURE, STATEMENT, Key
 from chains_analysis.outcome import ChainletRef, Reason
-from chains_analysis.resolution import EDGE, EVERYTHING, HEAD, MODULE, SIGNATURE, STATEMENT, Key
 from chains_analysis.symbols import ImportBinding, ModuleFacts, Statement
 from chains_protocol.patch import Action
 
@@ -12,13 +12,11 @@ from chains_protocol.patch import Action
 class Narrator:
     """Makes the reasons of one judgement."""
 
-    def __init__(self, comparison: Comparison, ref: ChainletRef) -> None:
+    def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
-        self._ref = ref
 
-    def gone(self, exists_now: bool) -> Reason:
+    def gone(self, ref: ChainletRef, exists_now: bool) -> Reason:
         """The class itself appeared or disappeared."""
-        ref = self._ref
         what = "is new" if exists_now else "is gone"
         path = self._graph_for(None).tree.modules.get(ref.module) or self._comparison.before.tree.modules.get(
             ref.module, ref.module

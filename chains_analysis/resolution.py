@@ -2,23 +2,14 @@
 
 import builtins
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from chains_analysis.inert import Kind
+from chains_analysis.nodes import MODULE, SYMBOL, Hit, Key
 from chains_analysis.symbols import ImportBinding, ModuleFacts, Statement
 from chains_analysis.tree import SourceTree
 from chains_analysis.uses import Ref
 from chains_protocol.errors import DiagnosticsError
-
-SYMBOL: Final = "symbol"
-STATEMENT: Final = "statement"
-MODULE: Final = "module"
-EVERYTHING: Final = "everything"
-EDGE: Final = "edge"
-VIEW: Final = "view"
-HEAD: Final = "head"
-MEMBER: Final = "member"
-SIGNATURE: Final = "signature"
 
 _SDK: Final = "truss_chains"
 _CHAINLET_BASES: Final = frozenset({"ChainletBase", "ModelBase", "TrussChainlet", "EngineBuilderLLMChainlet"})
@@ -26,28 +17,6 @@ _CHAINLET_BASES: Final = frozenset({"ChainletBase", "ModelBase", "TrussChainlet"
 
 ModuleReader = Callable[[str, bytes], ModuleFacts]
 """Path and bytes -> facts."""
-
-
-class Key(NamedTuple):
-    """A node of the graph of references.
-
-    SYMBOL: all that a module binds to a name. STATEMENT: a top-level statement that binds
-    none. MODULE: a module as an object, hence all its names. EVERYTHING: all code there is.
-    EDGE: what a caller of a Chainlet depends on. VIEW: a class as a type, without the bodies
-    of its methods. HEAD, MEMBER, SIGNATURE: parts of the judged Chainlet's own classes.
-    """
-
-    kind: str
-    module: str = ""
-    name: str = ""
-    member: str = ""
-
-
-class Hit(NamedTuple):
-    """What a reference leads to; `rest` are the attributes that follow the symbol."""
-
-    key: Key
-    rest: tuple[str, ...] = ()
 
 
 class Resolver:
@@ -58,6 +27,7 @@ class Resolver:
         self._read = read
         self._modules: dict[str, ModuleFacts | None] = {}
         self._hits: dict[tuple[str, Ref], tuple[Hit, ...]] = {}
+        self._opaque: dict[str, bool] = {}
 
     def facts(self, module: str) -> ModuleFacts | None:
         """The module's facts; None if the tree has no file for it.
@@ -76,6 +46,14 @@ class Resolver:
             return self.facts(module)
         except DiagnosticsError:
             return None
+
+    def is_opaque(self, module: str) -> bool:
+        """Whether code of the module can reach any code at all."""
+        if module not in self._opaque:
+            facts = self.readable(module)
+            statements = facts.statements if facts is not None else ()
+            self._opaque[module] = any(not o.own_module for s in statements for o in s.facts.uses.opaque)
+        return self._opaque[module]
 
     def resolve(self, module: str, ref: Ref) -> tuple[Hit, ...]:
         """Everything `ref`, written in `module`, may lead to: imports on the way included."""
@@ -188,7 +166,7 @@ class Resolver:
                 hits = list(self._name(star, name, chain, seen)) if self._is_exported(star, name) else []
                 is_foreign = not self.tree.has(star) and not hasattr(builtins, name)
                 if hits or is_foreign:
-                    yield Hit(Key(STATEMENT, facts.module, nameless(facts, statement)))
+                    yield Hit(statement.keys[0])
                 yield from hits
 
     def _is_exported(self, module: str, name: str) -> bool:
@@ -228,28 +206,4 @@ class Resolver:
             yield Hit(Key(MODULE, module), (name, *rest))
 
 
-def nameless(facts: ModuleFacts, statement: Statement) -> str:
-    """An identifier, stable under moves, of a statement that binds no name."""
-    text = statement.facts.fingerprint
-    same = [
-        s for s in facts.statements[: statement.index] if s.facts.fingerprint == text and not s.facts.names
-    ]
-    return f"{text}.{len(same)}"
-
-
-__all__ = [
-    "EDGE",
-    "EVERYTHING",
-    "HEAD",
-    "MEMBER",
-    "MODULE",
-    "SIGNATURE",
-    "STATEMENT",
-    "SYMBOL",
-    "VIEW",
-    "Hit",
-    "Key",
-    "ModuleReader",
-    "Resolver",
-    "nameless",
-]
+__all__ = ["ModuleReader", "Resolver"]

@@ -6,6 +6,7 @@ something may read it: below a decorator or base class that is not known to leav
 
 import ast
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,7 @@ from chains_analysis.inert import (
     mutation_root,
     reads_no_docstring,
 )
+from chains_analysis.nodes import STATEMENT, SYMBOL, Key
 from chains_analysis.parsing import parse
 from chains_analysis.references import UseReader, own_parameter
 from chains_analysis.scopes import FunctionNode, bound_names, same_scope
@@ -101,23 +103,38 @@ class StatementFacts:
     is_for_typing: bool
     is_plain_function: bool
     """A function without decorators."""
+    declared_global: tuple[str, ...]
     class_facts: ClassFacts | None = None
+
+    @property
+    def is_importing(self) -> bool:
+        """Whether executing it imports modules."""
+        return (bool(self.imports) and not self.is_for_typing) or any(r.is_module for r in self.uses.load)
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A top-level statement: its place in `ast.parse(source).body`, its lines, its facts."""
+    """A top-level statement: its place in `ast.parse(source).body`, its lines, its facts.
+
+    `keys` are the nodes that stand for it: the names it binds, or itself if it binds none.
+    """
 
     index: int
     line: int
     end_line: int
     kind: Kind
     facts: StatementFacts
+    keys: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleFacts:
-    """One file, read. `bindings` maps each top-level name to the statements that bind it, in order."""
+    """One file, read.
+
+    `bindings` maps each top-level name to the statements that bind it, in order, `nameless`
+    the other statements' node names to them. `importing` are the statements that import
+    something when they are executed, `lazy` the modules imported when code is called.
+    """
 
     module: str
     path: str
@@ -126,6 +143,9 @@ class ModuleFacts:
     stars: tuple[str, ...]
     declared_global: frozenset[str]
     imports: ImportFacts
+    nameless: dict[str, Statement]
+    importing: tuple[Statement, ...]
+    lazy: tuple[str, ...]
 
     def binders(self, name: str) -> tuple[Statement, ...]:
         return tuple(self.statements[i] for i in self.bindings.get(name, ()))
@@ -146,6 +166,13 @@ def module_facts(path: str, source: bytes, cache: StatementCache | None = None) 
     where = Surroundings(module, path.endswith("__init__.py"), _has_lazy_annotations(parsed))
     lines = source.splitlines()
     statements = []
+    seen: Counter[str] = Counter()
+
+    def nameless(facts: StatementFacts) -> tuple[Key, ...]:
+        """A node that keeps its name when the statement moves."""
+        seen[facts.fingerprint] += 1
+        return (Key(STATEMENT, module, f"{facts.fingerprint}.{seen[facts.fingerprint]}"),)
+
     for index, node in enumerate(parsed.body):
         first, last = _first_line(node), node.end_lineno or node.lineno
         dynamic = tuple(Opaque(d.line - first, d.why) for d in imports.dynamic if first <= d.line <= last)
@@ -162,13 +189,12 @@ def module_facts(path: str, source: bytes, cache: StatementCache | None = None) 
             facts = _statement_facts(node, where, dynamic, is_first=index == 0)
             if cache is not None:
                 cache[key] = facts
-        statements.append(Statement(index, first, last, facts.kind, facts))
-    return _assemble(module, path, statements, imports, parsed)
+        keys = tuple(Key(SYMBOL, module, name) for name in facts.names)
+        statements.append(Statement(index, first, last, facts.kind, facts, keys or nameless(facts)))
+    return _assemble(module, path, statements, imports)
 
 
-def _assemble(
-    module: str, path: str, statements: list[Statement], imports: ImportFacts, parsed: ast.Module
-) -> ModuleFacts:
+def _assemble(module: str, path: str, statements: list[Statement], imports: ImportFacts) -> ModuleFacts:
     bindings: dict[str, list[int]] = {}
     for statement in statements:
         for name in statement.facts.names:
@@ -180,8 +206,11 @@ def _assemble(
         settled,
         {name: tuple(found) for name, found in bindings.items()},
         tuple(i.module for s in statements for i in s.facts.imports if i.attribute == "*"),
-        frozenset(n for node in ast.walk(parsed) if isinstance(node, ast.Global) for n in node.names),
+        frozenset(name for s in statements for name in s.facts.declared_global),
         imports,
+        {s.keys[0].name: s for s in settled if not s.facts.names},
+        tuple(s for s in settled if s.facts.is_importing),
+        tuple(sorted({name for s in settled for name in s.facts.uses.lazy})),
     )
 
 
@@ -228,6 +257,7 @@ def _statement_facts(
         mutation_root(node) if kind is Kind.EFFECT else None,
         isinstance(node, ast.If) and is_type_checking(node.test),
         isinstance(node, FunctionNode) and not node.decorator_list,
+        tuple(sorted({name for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names})),
         class_facts,
     )
 

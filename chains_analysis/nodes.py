@@ -1,0 +1,50 @@
+"""Nodes of the graph of references."""
+
+from typing import Final, NamedTuple
+
+SYMBOL: Final = "symbol"
+STATEMENT: Final = "statement"
+MODULE: Final = "module"
+EVERYTHING: Final = "everything"
+EDGE: Final = "edge"
+VIEW: Final = "view"
+HEAD: Final = "head"
+MEMBER: Final = "member"
+SIGNATURE: Final = "signature"
+
+
+class Key(NamedTuple):
+    """A node of the graph of references.
+
+    SYMBOL: all that a module binds to a name. STATEMENT: a top-level statement that binds
+    none. MODULE: a module as an object, hence all its names. EVERYTHING: all code there is.
+    EDGE: what a caller of a Chainlet depends on. VIEW: a class as a type, without the bodies
+    of its methods. HEAD, MEMBER, SIGNATURE: parts of the judged Chainlet's own classes.
+    """
+
+    kind: str
+    module: str = ""
+    name: str = ""
+    member: str = ""
+
+
+class Hit(NamedTuple):
+    """What a reference leads to; `rest` are the attributes that follow the symbol."""
+
+    key: Key
+    rest: tuple[str, ...] = ()
+
+
+__all__ = [
+    "EDGE",
+    "EVERYTHING",
+    "HEAD",
+    "MEMBER",
+    "MODULE",
+    "SIGNATURE",
+    "STATEMENT",
+    "SYMBOL",
+    "VIEW",
+    "Hit",
+    "Key",
+]
