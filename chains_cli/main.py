@@ -29,19 +29,27 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
         return _usage(error, argv, world)
     except SystemExit as error:  # Click ends so when a reader has closed the pipe
         return _pipe_closed(error, world)
-    except typer.Abort:
-        return 130
+    except typer.Abort:  # a prompt that was answered with no, or interrupted
+        return _failed(KeyboardInterrupt(), argv, world)
     except Exception as error:
-        from chains_cli.failures import report_failure
+        return _failed(error, argv, world)
 
-        return report_failure(error, load_settings(_flags(argv, world), cwd=world.cwd), world)
+
+def _failed(error: BaseException, argv: Sequence[str], world: World) -> int:
+    from chains_cli.failures import report_failure
+
+    settings = load_settings(_flags(argv, world), environ=_without_output(world), cwd=world.cwd)
+    return report_failure(error, settings, world)
+
+
+def _without_output(world: World) -> dict[str, str]:
+    """The environment without a `CHAINS_OUTPUT` that may be wrong; the flags hold what it says."""
+    return {name: value for name, value in world.environ.items() if name != "CHAINS_OUTPUT"}
 
 
 def _pipe_closed(error: SystemExit, world: World) -> int:
     if isinstance(error.__context__, OSError):
-        from chains_cli.failures import report_failure
-
-        return report_failure(BrokenPipeError(), load_settings(cwd=world.cwd), world)
+        return _failed(BrokenPipeError(), (), world)
     return error.code if isinstance(error.code, int) else 1
 
 

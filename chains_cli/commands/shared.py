@@ -107,7 +107,10 @@ class Cli:
         """Ask; ends the command unless the answer is yes. `option` is what says yes without asking."""
         if not self.settings.interactive:
             raise typer.BadParameter(f"nobody can be asked here; say yes with {option}")
-        typer.confirm(question, abort=True, err=True)
+        self.world.stderr.write(f"{question} [y/N] ")
+        self.world.stderr.flush()
+        if self.world.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise typer.Abort
 
     def ask_secret(self, what: str) -> str:
         """A value from a prompt that does not show it, or all of standard input."""

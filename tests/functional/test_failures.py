@@ -93,6 +93,17 @@ def test_a_closed_pipe_is_quiet_for_real(tool: Tool, program: Program) -> None:
     assert (process.wait(60), errors) == (141, b"")
 
 
+def test_a_no_to_a_question_is_130_and_changes_nothing(tool: Tool, program: Program) -> None:
+    tool.remote = MemoryRemote()
+    program("cli_hello.py")
+    tool.ok("push", "hello.py")
+    done = tool("delete", "hello", "--output", "json", stdin="n\n", is_terminal=True)
+    assert (done.code, done.result["exit_code"]) == (130, 130)
+    assert done.err == "Delete chain `hello`? [y/N] "
+    assert tool.remote.chain("hello").deployments
+    assert tool("delete", "hello", stdin="yes\n", is_terminal=True).code == 0
+
+
 @pytest.mark.parametrize(
     ("argv", "shown"),
     [
