@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from chains_platform.inflow import Inflow
+from chains_platform.inflow import Inflow, receive_buffer
 
 UNIX_SCHEME: Final = "unix:"
 Headers = list[tuple[bytes, bytes]]
@@ -77,11 +77,12 @@ class Answer:
         self.body.fail(error)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     """One connection: writes requests, parses answers."""
 
-    def __init__(self, release: Callable[["_Connection"], None]) -> None:
+    def __init__(self, release: Callable[["_Connection"], None], buffer: memoryview) -> None:
         self.closed = False
+        self._buffer = buffer
         self._release = release
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -137,17 +138,20 @@ class _Connection(asyncio.Protocol):
         if self._writable is not None:
             await self._writable
 
-    # asyncio.Protocol
+    # asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._answer is None:
             self.close()
             return
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.close(Broken(f"not an HTTP answer: {error}"))
 
@@ -230,6 +234,7 @@ class Client:
         self._connect_timeout_s = connect_timeout_s
         self._max_idle = max_idle
         self._idle: dict[str, list[_Connection]] = {}
+        self._buffer = receive_buffer()
         self._senders: set[asyncio.Task[None]] = set()
 
     async def send(self, address: str, data: bytes) -> Answer:
@@ -303,7 +308,7 @@ class Client:
                 connection.close()
 
         def make() -> _Connection:
-            return _Connection(release)
+            return _Connection(release, self._buffer)
 
         loop = asyncio.get_running_loop()
         try:

@@ -140,11 +140,18 @@ class Request:
         return line + b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n"
 
 
-class Connection(asyncio.Protocol):
-    """Parses requests and runs the handler for each in a task, in order."""
+class Connection(asyncio.BufferedProtocol):
+    """Parses requests and runs the handler for each in a task, in order.
 
-    def __init__(self, handler: Handler, closed: Callable[["Connection"], None]) -> None:
+    Args:
+        handler: answers a request.
+        closed: told when the connection is gone.
+        buffer: what is received goes through it; all connections of a loop can share one.
+    """
+
+    def __init__(self, handler: Handler, closed: Callable[["Connection"], None], buffer: memoryview) -> None:
         self.last_active = 0.0
+        self._buffer = buffer
         self._handler = handler
         self._on_closed = closed
         self._loop = asyncio.get_running_loop()
@@ -202,16 +209,22 @@ class Connection(asyncio.Protocol):
 
     # reading
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         self.last_active = self._loop.time()
         if self._raw is not None:
-            self._raw.feed(data)
-            return
+            self._raw.feed(bytes(self._buffer[:nbytes]))
+        else:
+            self._received(self._buffer[:nbytes])
+
+    def _received(self, data: bytes | memoryview) -> None:
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._upgraded(data[upgrade.args[0] :])
+            self._upgraded(bytes(data[upgrade.args[0] :]))
         except httptools.HttpParserError:
             self._refuse(HTTPStatus.BAD_REQUEST)
         else:
@@ -232,7 +245,7 @@ class Connection(asyncio.Protocol):
         line = f"{declined.method} {declined.target} HTTP/1.1\r\n".encode("latin-1")
         kept = [b"%b: %b\r\n" % header for header in declined.headers if header[0] != b"upgrade"]
         self._parser = httptools.HttpRequestParser(self)
-        self.data_received(line + b"".join(kept) + b"\r\n" + rest)
+        self._received(line + b"".join(kept) + b"\r\n" + rest)
 
     def take_over(self) -> Inflow:
         """Hand the connection's bytes behind an upgrade to somebody else."""

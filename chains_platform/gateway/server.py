@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from chains_platform.gateway.connection import Connection, Handler
+from chains_platform.inflow import receive_buffer
 
 _IDLE_S: Final = 300.0
 """A connection on which nothing happens is closed after so long."""
@@ -19,6 +20,7 @@ class Server:
     def __init__(self, handler: Handler, idle_s: float = _IDLE_S) -> None:
         self._handler = handler
         self._idle_s = idle_s
+        self._buffer = receive_buffer()
         self._connections: set[Connection] = set()
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -53,7 +55,7 @@ class Server:
             connection.abort()
 
     def _connect(self) -> Connection:
-        connection = Connection(self._handler, self._closed)
+        connection = Connection(self._handler, self._closed, self._buffer)
         self._connections.add(connection)
         return connection
 
