@@ -109,7 +109,8 @@ def export_uv_lock(directory: Path) -> str:
     command = [
         uv.find_uv_bin(),
         *("export", "--frozen", "--no-dev", "--no-emit-project", "--no-hashes", "--no-header"),
-        *("--no-annotate", "--format", "requirements-txt", "--directory", str(directory)),
+        *("--no-annotate", "--no-python-downloads", "--format", "requirements-txt"),
+        *("--directory", str(directory)),
     ]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 

@@ -140,6 +140,36 @@ def test_a_lock_is_exported(tmp_path: Path) -> None:
     assert asked == [tmp_path]
 
 
+LOCK = """\
+version = 1
+requires-python = ">=3.11"
+
+[[package]]
+name = "idna"
+version = "3.10"
+source = { registry = "https://pypi.org/simple" }
+
+[[package]]
+name = "mine"
+version = "0"
+source = { virtual = "." }
+dependencies = [{ name = "idna", marker = "python_full_version < '3.13'" }]
+
+[package.metadata]
+requires-dist = [{ name = "idna", marker = "python_full_version < '3.13'" }]
+"""
+
+
+def test_a_real_lock_is_exported_by_uv_without_network(tmp_path: Path) -> None:
+    files = {
+        "uv.lock": LOCK,
+        "pyproject.toml": '[project]\nname = "mine"\nversion = "0"\nrequires-python = ">=3.11"\n'
+        "dependencies = [\"idna; python_full_version < '3.13'\"]\n",
+    }
+    assert read(tmp_path, files, "uv.lock").lines == ('idna==3.10; python_full_version < "3.13"',)
+    assert (tmp_path / "uv.lock").read_text() == LOCK
+
+
 def test_a_lock_is_exported_again_only_after_a_change(tmp_path: Path) -> None:
     asked: list[Path] = []
 
