@@ -9,7 +9,7 @@ from chains_analysis.closure import Closure, Widening, closure
 from chains_analysis.declarations import declared_chainlets
 from chains_analysis.outcome import CarryPlan, ChainletRef, Reason, StatementPlan, Verdict
 from chains_analysis.tree import SourceTree, module_name
-from chains_analysis.verdict import carry_plan, judge
+from chains_analysis.verdict import carry_plan, judge, warm_up
 
 __all__ = [
     "AnalysisCache",
@@ -26,4 +26,5 @@ __all__ = [
     "declared_chainlets",
     "judge",
     "module_name",
+    "warm_up",
 ]

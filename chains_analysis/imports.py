@@ -6,7 +6,8 @@ in `try`. So do `importlib.import_module("literal")`, `__import__("literal")` an
 """
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +32,10 @@ _DYNAMIC_MEMBERS: Final = frozenset(
     }
 )
 _PATH_CHANGES: Final = frozenset({"append", "insert", "extend", "remove", "pop", "clear", "reverse", "sort"})
+_SPECIAL: Final = re.compile(
+    rb"\b(importlib|pkgutil|sys|site|builtins|exec|eval|__import__|__path__|runpy|imp|zipimport)\b"
+)
+"""Without one of these words a file imports by import statements only."""
 _EXECUTORS: Final = frozenset({"exec", "eval", "__import__"})
 
 
@@ -73,17 +78,31 @@ def import_facts(path: str, source: bytes) -> ImportFacts:
     Raises:
         DiagnosticsError: CH152 if it is not valid Python.
     """
-    return facts_of(parse(path, source))
+    return facts_of(parse(path, source), source)
 
 
-def facts_of(module: ast.Module) -> ImportFacts:
+def facts_of(module: ast.Module, source: bytes) -> ImportFacts:
     """The same for a file that is parsed already."""
     reader = _Reader()
-    reader.collect_aliases(module)
-    reader.visit(module)
-    values = list(_exports(module))
+    if _SPECIAL.search(source):
+        reader.collect_aliases(module)
+        reader.visit(module)
+    else:
+        for statement in _statements(module.body):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                reader.visit(statement)
+    values = list(_exports(module)) if b"__all__" in source else []
     literal = values[0] if len(values) == 1 and values[0] is not None else None
     return ImportFacts(tuple(reader.imports), tuple(reader.dynamic), literal, bool(values))
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.stmt]:
+    """All statements at any depth, without a look into expressions."""
+    for node in body:
+        if isinstance(node, ast.stmt):
+            yield node
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, block, ()))
 
 
 def statement_imports(node: ast.Import | ast.ImportFrom) -> Iterator[Import]:
@@ -244,7 +263,8 @@ class _Reader(ast.NodeVisitor):
         first = node.args[0] if node.args else None
         if isinstance(first, ast.Constant) and isinstance(first.value, str):
             try:
-                inner = facts_of(parse("<string>", first.value.encode()))
+                text = first.value.encode()
+                inner = facts_of(parse("<string>", text), text)
             except DiagnosticsError:
                 return  # it will raise when it runs; it imports nothing
             self.imports += [Import(i.module, i.name, i.level, node.lineno, i.package) for i in inner.imports]

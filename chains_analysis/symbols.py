@@ -161,7 +161,7 @@ def module_facts(path: str, source: bytes, cache: StatementCache | None = None) 
         DiagnosticsError: CH152 if it is not valid Python.
     """
     parsed = parse(path, source)
-    imports = facts_of(parsed)
+    imports = facts_of(parsed, source)
     module = module_name(path) or path
     where = Surroundings(module, path.endswith("__init__.py"), _has_lazy_annotations(parsed))
     lines = source.splitlines()

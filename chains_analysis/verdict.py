@@ -49,6 +49,17 @@ def carry_plan(
     return _change(before, after, ref, found).carry.plan()
 
 
+def warm_up(tree: SourceTree, ref: ChainletRef, cache: AnalysisCache) -> None:
+    """Read what a first judgement of a change of `tree` will need.
+
+    Raises:
+        DiagnosticsError: CH152 if a file that is reached is not valid Python.
+    """
+    unit = _unit(tree, ref, cache)
+    for key in (*unit.init.keys, *unit.run.keys, *unit.shape.keys):
+        unit.graph.fingerprint(key)
+
+
 def _unit(tree: SourceTree, ref: ChainletRef, cache: AnalysisCache) -> Unit:
     return cache.remember(("unit", tree, ref), lambda: Unit(cache.graph(tree), ref))
 
@@ -75,7 +86,8 @@ class _Judgement:
         if not (self._old.exists and self._new.exists):
             gone = self._say.gone(self._new.ref, self._new.exists)
             return Verdict(Action.RESTARTED, (gone,), needs_discovery=True)
-        reasons = [*self._change.effects, *self._slices(), *self._change.failures]
+        slices = tuple(self._slices())
+        reasons = [*self._change.effects, *slices, *self._change.failures]
         is_restart = bool(self._change.effects)
         # statements loaded at once are executed, and so tried, by any new generation
         reasons += (r for r, at_once in self._change.different if not (reasons and at_once))
@@ -86,7 +98,8 @@ class _Judgement:
         if action is Action.RELOADED:
             reasons += self._shared_state()
             action = _heaviest(reasons)
-        shape_changed = any(self._changed_in(self._old.shape, self._new.shape))
+        # whatever the shape depends on is a part of something in the slices
+        shape_changed = bool(slices) and any(self._changed_in(self._old.shape, self._new.shape))
         keeps = action in (Action.PATCHED, Action.RELOADED)
         return Verdict(
             action,
@@ -178,4 +191,4 @@ def _sorted(reasons: list[Reason]) -> tuple[Reason, ...]:
     return tuple({(r.symbol, r.path): r for r in reversed(ordered)}.values())[::-1]
 
 
-__all__ = ["carry_plan", "judge"]
+__all__ = ["carry_plan", "judge", "warm_up"]

@@ -110,7 +110,7 @@ def _decide_one(old: Package | None, new: Package, verdict: Verdict | None, is_f
 def package_reasons(old: Package, new: Package) -> Iterator[Reason]:
     """What differs besides the source: settings, environment, data."""
     before, after = old.manifest.spec, new.manifest.spec
-    for field in _FIELDS:
+    for field in _FIELDS if before != after else ():
         if field.of(before) != field.of(after):
             yield _reason(after, field.symbol, f"{field.what} changed", field.action)
     if old.manifest.environment != new.manifest.environment:
@@ -162,7 +162,7 @@ _FIELDS = (
         "options",
         "`options`",
         Action.RESTARTED,
-        lambda s: s.options.model_copy(update={"env_variables": {}, "metadata": None}),
+        lambda s: s.options.model_dump(exclude={"env_variables", "metadata"}),
     ),
     _Field("module", "the module of its class", Action.RESTARTED, lambda s: (s.module, s.qualname)),
     _Field("transport", "the kind of its endpoint", Action.RESTARTED, lambda s: s.endpoint.is_websocket),

@@ -89,8 +89,11 @@ async def follow(
     def on_ready() -> None:
         report(Watching(tuple(str(root.path) for root in snapshot.roots)))
 
+    warm = asyncio.ensure_future(asyncio.to_thread(session.warm_up))
     async for files in saves(snapshot, stop, on_ready=on_ready, events=events):
+        await warm
         await asyncio.to_thread(session.run_round, files)
+    await warm
 
 
 async def _next(bursts: AsyncIterator[Iterable[Path]]) -> Iterable[Path] | None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from chains_analysis import AnalysisCache
+from chains_analysis.imports import ImportFacts
 from chains_cli.packaging.package import ChainPackages, Package
 from chains_cli.packaging.reader import Content, ContentCache, WorkspaceReader
 from chains_cli.packaging.sources import SourceCollector
@@ -17,6 +19,18 @@ Build = Callable[[ChainSpec, WorkspaceReader], ChainPackages]
 """Builds all packages from nothing: `chains_cli.packaging.build_packages`."""
 
 
+class AnalysedContents(ContentCache):
+    """Files read so far, parsed by the analysis, which needs them anyway: each content is parsed once."""
+
+    def __init__(self, analysis: AnalysisCache) -> None:
+        super().__init__()
+        self._analysis = analysis
+
+    def facts(self, path: str, source: bytes) -> ImportFacts:
+        """What the file imports. Raises CH152."""
+        return self._analysis.imports(path, source)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What a full build saw: if it is the same now, only source files can differ."""
@@ -27,11 +41,12 @@ class _Known:
 
 
 class Rebuilder:
-    """Builds packages, one round after the other; contents are read once."""
+    """Builds packages, one round after the other; contents are read and parsed once."""
 
-    def __init__(self, build: Build, cache: ContentCache | None = None) -> None:
+    def __init__(self, build: Build, analysis: AnalysisCache | None = None) -> None:
+        self.analysis = analysis or AnalysisCache()
         self._build = build
-        self._cache = cache or ContentCache()
+        self._cache = AnalysedContents(self.analysis)
         self._known: _Known | None = None
 
     def full(self, spec: ChainSpec) -> ChainPackages:
@@ -109,4 +124,4 @@ def _with_source(package: Package, source: Mapping[str, Content]) -> Package:
     return Package({path: files[path] for path in sorted(files)}, manifest)
 
 
-__all__ = ["Build", "Rebuilder"]
+__all__ = ["AnalysedContents", "Build", "Rebuilder"]

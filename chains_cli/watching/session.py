@@ -7,14 +7,15 @@ the session believes to run, as they were: the next good save is compared with t
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from chains_analysis import AnalysisCache, Verdict, declared_chainlets, module_name
+from chains_analysis import Verdict, declared_chainlets, module_name, warm_up
 from chains_cli.packaging.package import ChainPackages, Package
 from chains_cli.planning.planner import ChainletChange
-from chains_cli.watching.decide import Decision, decide, judge_sources, source_tree
+from chains_cli.watching.decide import Decision, chainlet_ref, decide, has_source, judge_sources, source_tree
 from chains_cli.watching.events import (
     ChainletResult,
     Decided,
@@ -72,7 +73,6 @@ class WatchSession:
         report: told what happens, in the caller's thread.
         selected: display names to patch; None for all. The others keep their code.
         clock: seconds, monotonic.
-        cache: the analysis' memory.
     """
 
     def __init__(
@@ -86,7 +86,6 @@ class WatchSession:
         report: Report,
         selected: Iterable[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        cache: AnalysisCache | None = None,
     ) -> None:
         self._rebuilder = rebuilder
         self._discover = discover
@@ -94,7 +93,7 @@ class WatchSession:
         self._report = report
         self._selected = frozenset(selected) if selected is not None else None
         self._clock = clock
-        self._cache = cache or AnalysisCache()
+        self._cache = rebuilder.analysis
         self._newest = (spec, packages)
         self._state = State(spec, packages, target.running())
         self._foreign = self._differing(self._state.base, packages)
@@ -103,6 +102,13 @@ class WatchSession:
     def state(self) -> State:
         """What runs, as far as the session knows."""
         return self._state
+
+    def warm_up(self) -> None:
+        """Read what the first round will need, so that it is as quick as the others."""
+        for package in self._state.packages:
+            if has_source(package.manifest.spec):
+                with suppress(DiagnosticsError):  # the round will say so
+                    warm_up(source_tree(package), chainlet_ref(package.manifest.spec), self._cache)
 
     def catch_up(self) -> bool:
         """The first round: bring what runs to what was built at the start. True if that succeeded."""
