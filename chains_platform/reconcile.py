@@ -87,7 +87,9 @@ def _remove(record: SetRecord, replicas: tuple[ReplicaRecord, ...]) -> Iterator[
 
 def _repair(record: SetRecord, replicas: tuple[ReplicaRecord, ...], now: float) -> Iterator[Action]:
     surplus = len(replicas) - record.wanted
-    for replica in replicas:
+    # those that serve longest go last
+    order = sorted(replicas, key=lambda r: (r.state is ReplicaState.READY, -(r.started_at or 0.0)))
+    for replica in order:
         if surplus > 0 and replica.state is not ReplicaState.DRAINING:
             surplus -= 1
             yield Stop(replica.id)

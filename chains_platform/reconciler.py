@@ -267,6 +267,10 @@ class Reconciler:
 
     # --- for others
 
+    def wake(self) -> None:
+        """Look again now: time may have passed in another way than by waiting."""
+        self._wake.set()
+
     def adopt(self, replica: ReplicaRecord, load_count: int) -> None:
         """Go on with a replica that an earlier control plane started and that still serves."""
         handle = ReplicaHandle(replica.id, replica.pid or 0, replica.process_started, replica.address)

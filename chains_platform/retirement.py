@@ -74,8 +74,8 @@ class Retirement:
     async def _release(self, deployment_id: str, drain_s: float) -> None:
         await self._drained(deployment_id, _EVER, drain_s)
         record = self._ledger.state.deployments.get(deployment_id)
-        if record is None or record.is_live:
-            return
+        if record is None or record.is_live or not record.state.is_settled:
+            return  # it was promoted meanwhile, and serves again or is about to
         gone = record.state is DeploymentState.DELETED
         change = changes.purge if gone else changes.release
         self._ledger.apply(lambda s: change(s, deployment_id))

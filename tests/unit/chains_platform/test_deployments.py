@@ -296,3 +296,19 @@ async def test_deleting_a_chain_stops_everything_of_it(plane: Plane) -> None:
     assert plane.engine.running() == []
     assert plane.state.chains == {}
     assert plane.state.environments == {}
+
+
+async def test_a_deployment_promoted_while_it_drains_keeps_its_replicas(plane: Plane) -> None:
+    first = await plane.push(manifest(package("Entry")))
+    plane.gateway.in_flight = {f"{first.id}.1": 1}
+    await plane.push(manifest(package("Entry", "2")))
+    (entry, _) = plane.engine.running("Entry")
+
+    await plane.services.environments.promote("poems", "production", first.id)
+    plane.gateway.in_flight = {}
+    plane.gateway.finish()
+    await plane.services.distribution.sync()
+
+    assert plane.engine.running("Entry")[0] is entry
+    assert plane.engine.starts == ["Entry", "Entry"]
+    assert plane.state.deployments[first.id].members
