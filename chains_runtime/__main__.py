@@ -7,7 +7,7 @@ Exit codes: 0 drained, 1 the Chainlet could not be loaded, 2 wrong launch.
 """
 
 import argparse
-import logging
+import asyncio
 import os
 import secrets
 import signal
@@ -15,14 +15,17 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
 from chains_protocol.errors import DiagnosticsError
 from chains_protocol.replica import ReplicaLaunch
 from chains_protocol.routes import ReplicaRoutes
-from chains_runtime.package import OpenPackage, open_package
+from chains_runtime.package import open_package
+
+if TYPE_CHECKING:
+    from chains_runtime.replica import Replica
 
 WRONG_LAUNCH: Final = 2
 END_WITHIN_S: Final = 5.0
@@ -40,17 +43,25 @@ def main(argv: list[str]) -> int:
     except (ValidationError, ValueError, OSError, DiagnosticsError) as error:
         sys.stderr.write(f"chains_runtime: {error}\n")
         return WRONG_LAUNCH
-    _set_up_logging(package)
-    from chains_runtime.serving import report_failure, run
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: what the user prints is read line by line
+    from chains_runtime.serving import serve
 
-    replica = run(launch, package, listener)
-    code = replica.finished.result()
+    return asyncio.run(
+        serve(launch, package, listener, lambda replica, code: _end(replica, code, arguments.socket))
+    )
+
+
+def _end(replica: "Replica", code: int, socket_path: str | None) -> None:
+    """Say why, and see to it that nothing keeps the process alive: user code may block in a thread."""
     if code:
+        from chains_runtime.serving import report_failure
+
         report_failure(replica)
-    _end_within(END_WITHIN_S, code)
-    if arguments.socket:
-        Path(arguments.socket).unlink(missing_ok=True)
-    return code
+    if socket_path:
+        Path(socket_path).unlink(missing_ok=True)
+    timer = threading.Timer(END_WITHIN_S, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,20 +98,6 @@ def _listener(arguments: argparse.Namespace) -> socket.socket:
     if arguments.socket:
         return bind_unix(Path(arguments.socket))
     return bind_tcp(arguments.host, arguments.port)
-
-
-def _set_up_logging(package: OpenPackage) -> None:
-    from chains_runtime.logs import set_up_logging
-
-    set_up_logging(debug=package.spec.options.enable_debug_logs)
-    logging.captureWarnings(capture=True)
-
-
-def _end_within(seconds: float, code: int) -> None:
-    """Threads that user code left running must not keep the process alive."""
-    timer = threading.Timer(seconds, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,13 @@ class UserPaths:
                     return f"{self.user_root.rstrip('/')}/{filename.removeprefix(prefix)}"
         return filename
 
+    def text(self, text: str, roots: Sequence[Path]) -> str:
+        """A text, such as a traceback, with the paths to show."""
+        if self.user_root:
+            for root in roots:
+                text = text.replace(f"{root}/", f"{self.user_root.rstrip('/')}/")
+        return text
+
     def detail(self, detail: RemoteErrorDetail, roots: Sequence[Path]) -> RemoteErrorDetail:
         """The same error with the author's paths."""
         if not self.user_root:

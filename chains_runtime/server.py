@@ -112,7 +112,11 @@ class ReplicaApp:
         await send_json(send, 200, document=True)
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._serves() and await is_healthy(self._replica):
+        if self._serves():
+            healthy = await is_healthy(self._replica)
+            if self._serves():  # it may have begun to drain meanwhile
+                self._replica.state = ReplicaState.READY if healthy else ReplicaState.UNHEALTHY
+        if self._replica.state is ReplicaState.READY:
             await send_json(send, 200, {})
         else:
             await self._send_not_ready(send)

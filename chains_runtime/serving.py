@@ -1,21 +1,26 @@
 """A replica as a process: its socket, its server, its signals, its end."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from chains_protocol.errors import DiagnosticsError
 from chains_protocol.replica import ReplicaLaunch
 from chains_runtime.hotswap.transactions import Patcher
 from chains_runtime.http_server import HttpServer
+from chains_runtime.logs import set_up_logging
 from chains_runtime.package import OpenPackage
 from chains_runtime.replica import Replica
 from chains_runtime.server import ReplicaApp
 from chains_runtime.websocket_server import WebSocketServer
 
+_LOG: Final = logging.getLogger(__name__)
 BACKLOG: Final = 2048
 CLOSE_WITHIN_S: Final = 1.0
 WARM_UP_AFTER_S: Final = 2.0
@@ -48,9 +53,26 @@ def bind_tcp(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(launch: ReplicaLaunch, package: OpenPackage, listener: socket.socket) -> Replica:
-    """Serve until drained or failed; the replica says with which exit code to end."""
+async def serve(
+    launch: ReplicaLaunch,
+    package: OpenPackage,
+    listener: socket.socket,
+    at_end: Callable[[Replica, int], None],
+) -> int:
+    """Serve until drained or failed; returns the exit code.
+
+    Args:
+        launch: what the platform told.
+        package: the Chainlet to run.
+        listener: a bound socket.
+        at_end: called with the replica and the exit code as soon as the end has come, before
+            anything is waited for.
+    """
     replica = Replica(launch, package)
+    set_up_logging(
+        debug=package.spec.options.enable_debug_logs,
+        shown=lambda text: replica.paths.text(text, replica.source_roots()),
+    )
     patcher = Patcher(replica)
     app = ReplicaApp(replica, patcher)
     websockets = WebSocketServer(app, package.spec.options.transport or {})
@@ -60,12 +82,13 @@ async def serve(launch: ReplicaLaunch, package: OpenPackage, listener: socket.so
         loop.add_signal_handler(number, replica.drain)
     await server.listen(listener, BACKLOG)
     loading = loop.create_task(_load(replica, patcher, websockets))
-    await replica.finished
+    code = await replica.finished
+    at_end(replica, code)
     loading.cancel()
     await server.close(CLOSE_WITHIN_S)
     await websockets.close(CLOSE_WITHIN_S)
     replica.close()
-    return replica
+    return code
 
 
 async def _load(replica: Replica, patcher: Patcher, websockets: WebSocketServer) -> None:
@@ -74,12 +97,10 @@ async def _load(replica: Replica, patcher: Patcher, websockets: WebSocketServer)
     await replica.load()
     # Later, when the replicas that were started together are no longer in each other's way.
     await asyncio.sleep(WARM_UP_AFTER_S)
-    await patcher.warm_up()
-
-
-def run(launch: ReplicaLaunch, package: OpenPackage, listener: socket.socket) -> Replica:
-    """Serve on an event loop of its own and return the ended replica."""
-    return asyncio.run(serve(launch, package, listener))
+    try:
+        await patcher.warm_up()
+    except DiagnosticsError as error:
+        _LOG.debug("The package's source can't be analysed yet: %s", error)
 
 
 def report_failure(replica: Replica) -> None:
@@ -91,4 +112,4 @@ def report_failure(replica: Replica) -> None:
     sys.stdout.flush()
 
 
-__all__ = ["bind_tcp", "bind_unix", "report_failure", "run", "serve"]
+__all__ = ["bind_tcp", "bind_unix", "report_failure", "serve"]

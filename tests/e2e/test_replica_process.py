@@ -439,3 +439,48 @@ def test_a_replica_by_hand_makes_up_its_token(tmp_path: Path) -> None:
         process.terminate()
         process.communicate(timeout=10)
     assert process.returncode == 0
+
+
+BLOCKED = """
+    import sys, threading
+    import truss_chains as chains
+    class Blocked(chains.ChainletBase):
+        def __init__(self):
+            print("printed", flush=False)
+            threading.Thread(target=threading.Event().wait).start()
+            threading.Event().wait()
+        async def run_remote(self) -> int:
+            return 1
+"""
+
+
+def test_nothing_of_the_users_keeps_the_process_alive(start: Start, tmp_path: Path) -> None:
+    """SIGTERM while `__init__` blocks for ever, with a thread beside; what was printed has arrived."""
+    blocked = start(write_package(tmp_path / "p", {"chain.py": BLOCKED}, "Blocked"), wait=False)
+    blocked.until(blocked.is_listening)
+    blocked.until(lambda: blocked.status()["state"] == "loading")
+    assert blocked.process.stdout is not None
+    assert blocked.process.stdout.readline() == "printed\n"
+    blocked.process.terminate()
+    assert blocked.process.wait(20) == 0
+    assert not blocked.socket.exists()
+
+
+def test_tracebacks_in_the_log_show_the_authors_paths(start: Start, tmp_path: Path) -> None:
+    source = """
+        import logging
+        import truss_chains as chains
+        class Logs(chains.ChainletBase):
+            async def run_remote(self) -> int:
+                try:
+                    return 1 // 0
+                except ZeroDivisionError:
+                    logging.getLogger("mine").exception("caught")
+                    return 0
+    """
+    logs = start(write_package(tmp_path / "p", {"chain.py": source}, "Logs"), user_root="/home/me/proj")
+    assert logs.call({}, **{"x-baseten-request-id": "r-1"}).json() == 0
+    logs.process.terminate()
+    _, err = logs.process.communicate(timeout=10)
+    assert 'File "/home/me/proj/chain.py", line 7, in run_remote' in err
+    assert "ERROR mine: caught request_id=r-1" in err

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from chains_protocol.replica import ReplicaState
 from chains_runtime.package import open_package
 from tests.unit.chains_runtime.conftest import ADMIN, TOKEN, Start, until
 from tests.unit.chains_runtime.packages import write_package
@@ -247,6 +248,7 @@ async def test_readiness_asks_the_chainlet(start: Start, tmp_path: Path) -> None
         moody.replica.newest.instance.mood = mood
         found.append((await moody.http.get("/v1/models/model")).status_code)
     assert found == [200, 503, 503]
+    assert moody.replica.state is ReplicaState.UNHEALTHY
     assert (await moody.http.get("/v1/models/model/loaded")).status_code == 200
     assert await moody.value({}) == 7
 
