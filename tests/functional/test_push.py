@@ -1,5 +1,6 @@
 """`chains push`: from a file to a deployment, against the remote in memory."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,12 @@ USER_TRACEBACK = (
 )
 
 
+def told(done: Any) -> str:
+    """All that was said, without sizes, which change with what our packages hold."""
+    text = f"stdout\n{done.out}stderr\n{done.err}"
+    return re.sub(r"\b\d+(\.\d)? [kM]?B\b", "N bytes", text)
+
+
 def fails(manifest: ChainManifest) -> tuple[DeploymentState, tuple[Diagnostic, ...]]:
     found = Diagnostic(code=Code.INIT_FAILED, message="`SayHello` failed to start", detail=USER_TRACEBACK)
     return DeploymentState.FAILED, (found,)
@@ -43,7 +50,7 @@ def test_it_ends_with_what_is_true_and_what_to_type(
     tool: Tool, remote: MemoryRemote, hello: str, golden: Golden
 ) -> None:
     done = tool.ok("push", hello)
-    golden("push-first", f"stdout\n{done.out}stderr\n{done.err}")
+    golden("push-first", told(done))
 
 
 def test_an_unchanged_push_sends_and_restarts_nothing(
@@ -51,7 +58,7 @@ def test_an_unchanged_push_sends_and_restarts_nothing(
 ) -> None:
     tool.ok("push", hello)
     done = tool.ok("push", hello)
-    golden("push-unchanged", f"stdout\n{done.out}stderr\n{done.err}")
+    golden("push-unchanged", told(done))
     assert len(remote.chain("hello").deployments) == 1
 
 
@@ -71,7 +78,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(
     tool: Tool, remote: MemoryRemote, hello: str, golden: Golden
 ) -> None:
     done = tool.ok("push", hello, "--dry-run")
-    golden("push-dry-run", f"stdout\n{done.out}stderr\n{done.err}")
+    golden("push-dry-run", told(done))
     assert remote.chains().chains == ()
     assert remote.blobs == {}
 
@@ -94,7 +101,7 @@ def test_a_failed_deployment_shows_the_users_traceback_and_exits_3(
     remote.settle = fails
     done = tool("push", hello)
     assert (done.code, done.out) == (3, "")
-    golden("push-failed", done.err)
+    golden("push-failed", told(done))
     assert "chains_cli" not in done.err
 
 
