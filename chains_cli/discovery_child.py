@@ -65,7 +65,8 @@ def main() -> None:
     request = json.loads(sys.argv[3])
     faulthandler.enable(fault_fd)
     faulthandler.dump_traceback_later(request["hang_dump_s"], file=fault_fd)
-    del sys.path[0]
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 (before anything is imported)
+    sys.path[:] = [entry for entry in sys.path if entry != here]
     why = _why_unusable()
     if why is None:
         sys.meta_path.insert(0, _OwnPackages(request["root"]))

@@ -30,8 +30,8 @@ from chains_protocol.control import (
 )
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
-from chains_protocol.manifest import ChainManifest, PackageManifest
-from chains_protocol.patch import Action, ChainletOutcome, PatchOutcome, PatchRequest
+from chains_protocol.manifest import ChainManifest
+from chains_protocol.patch import PatchOutcome, PatchRequest
 from chains_protocol.rpc import JSON_TYPE
 
 
@@ -247,7 +247,7 @@ class MemoryRemote:
                 Code.STALE_BASE, f"the deployment is at version {current.version} with other packages"
             )
         self.upload(request.blobs)
-        packages = _next_packages(current, request)
+        packages = state.next_packages(current, request)
         missing = state.missing_blobs(packages, self.blobs)
         if missing:
             raise _refused(Code.BAD_REQUEST, f"{len(missing)} blobs of the patch are not here")
@@ -256,7 +256,7 @@ class MemoryRemote:
         self._chains[chain] = known.with_deployment(after)
         self._note(chain, after, EventKind.PATCH)
         return PatchOutcome(
-            committed=True, version=after.version, chainlets=_outcomes(request, packages, running)
+            committed=True, version=after.version, chainlets=state.outcomes(request, packages)
         )
 
     def promote(self, chain: str, environment: str, deployment: str) -> DeploymentInfo:
@@ -381,31 +381,6 @@ class MemoryRemote:
             data={"state": deployment.state.value, "version": deployment.version},
         )
         self._events.append(event)
-
-
-def _next_packages(current: Deployment, request: PatchRequest) -> tuple[PackageManifest, ...]:
-    gone = set(request.removed)
-    packages = {p.spec.display_name: p for p in current.manifest.packages if p.spec.display_name not in gone}
-    packages |= {c.manifest.spec.display_name: c.manifest for c in request.chainlets}
-    return tuple(packages.values())
-
-
-def _outcomes(
-    request: PatchRequest, packages: tuple[PackageManifest, ...], running: Mapping[str, str]
-) -> tuple[ChainletOutcome, ...]:
-    changed = {c.manifest.spec.display_name: c for c in request.chainlets}
-    outcomes = []
-    for package in packages:
-        patch = changed.get(package.spec.display_name)
-        outcomes.append(
-            ChainletOutcome(
-                display_name=package.spec.display_name,
-                action=patch.action if patch else Action.UNCHANGED,
-                package_digest=package.digest,
-                reasons=patch.reasons if patch else (),
-            )
-        )
-    return tuple(outcomes)
 
 
 def _refused(code: Code, message: str) -> DiagnosticsError:

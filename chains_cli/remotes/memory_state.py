@@ -14,6 +14,7 @@ from chains_protocol.control import (
 )
 from chains_protocol.errors import Diagnostic
 from chains_protocol.manifest import ChainManifest, PackageManifest
+from chains_protocol.patch import Action, ChainletOutcome, ChainletPatch, PatchRequest
 from chains_protocol.replica import ReplicaState
 
 BASE_URL = "memory://gateway"
@@ -153,6 +154,29 @@ def missing_blobs(packages: Iterable[PackageManifest], known: Iterable[str]) -> 
     return tuple(sorted(wanted - set(known)))
 
 
+def next_packages(current: Deployment, request: PatchRequest) -> tuple[PackageManifest, ...]:
+    """The packages after a patch."""
+    gone = set(request.removed)
+    packages = {p.spec.display_name: p for p in current.manifest.packages if p.spec.display_name not in gone}
+    packages |= {c.manifest.spec.display_name: c.manifest for c in request.chainlets}
+    return tuple(packages.values())
+
+
+def outcomes(request: PatchRequest, packages: Iterable[PackageManifest]) -> tuple[ChainletOutcome, ...]:
+    """What a patch did to each Chainlet: what was asked for, else nothing."""
+    changed = {c.manifest.spec.display_name: c for c in request.chainlets}
+    return tuple(_outcome(package, changed.get(package.spec.display_name)) for package in packages)
+
+
+def _outcome(package: PackageManifest, patch: ChainletPatch | None) -> ChainletOutcome:
+    return ChainletOutcome(
+        display_name=package.spec.display_name,
+        action=patch.action if patch else Action.UNCHANGED,
+        package_digest=package.digest,
+        reasons=patch.reasons if patch else (),
+    )
+
+
 def info(chain: Chain, deployment: Deployment) -> DeploymentInfo:
     """The deployment as a control plane shows it."""
     manifest = deployment.manifest
@@ -195,4 +219,13 @@ def _status(deployment: Deployment, package: PackageManifest) -> ChainletStatus:
     )
 
 
-__all__ = ["Chain", "Deployment", "info", "is_same", "missing_blobs", "plan_chainlets"]
+__all__ = [
+    "Chain",
+    "Deployment",
+    "info",
+    "is_same",
+    "missing_blobs",
+    "next_packages",
+    "outcomes",
+    "plan_chainlets",
+]

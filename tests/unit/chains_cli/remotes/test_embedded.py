@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -88,6 +89,24 @@ def test_a_platform_is_started_once_found_again_and_stopped(tmp_path: Path) -> N
         psutil.Process(running.file.pid).status() == psutil.STATUS_ZOMBIE
     )
     assert not embedded.shutdown(home)
+
+
+def test_tools_that_start_at_once_share_one_platform(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    said: list[str] = []
+    starts = tmp_path / "starts"
+    counted = f"open({str(starts)!r}, 'a').write('x')\n" + PLATFORM
+    program = command(tmp_path, counted)
+
+    def start(_: int) -> str:
+        with closing(embedded.ensure_running(home, said.append, command=program, environ=ENVIRON)) as remote:
+            return remote.url
+
+    with ThreadPoolExecutor(4) as pool:
+        urls = set(pool.map(start, range(4)))
+    assert len(urls) == 1
+    assert starts.read_text() == "x"
+    assert embedded.shutdown(home)
 
 
 def test_a_platform_that_says_why_it_fails_is_quoted(tmp_path: Path) -> None:
