@@ -484,3 +484,13 @@ def test_tracebacks_in_the_log_show_the_authors_paths(start: Start, tmp_path: Pa
     _, err = logs.process.communicate(timeout=10)
     assert 'File "/home/me/proj/chain.py", line 7, in run_remote' in err
     assert "ERROR mine: caught request_id=r-1" in err
+
+
+def test_a_replica_loads_only_what_it_needs() -> None:
+    """Start-up time and idle memory: clients, websockets, arrays and the analysis come at their first use."""
+    heavy = ("httpx", "uvicorn", "websockets", "numpy", "msgpack", "chains_analysis", "click", "rich")
+    code = "import sys, chains_runtime.__main__, chains_runtime.serving; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert set(heavy) & set(done.stdout.split()) == set()

@@ -402,3 +402,68 @@ async def test_retiring_in_any_order_keeps_late_imports_working(start: Start, tm
             late.patcher.retire(3)
     assert len(late.replica.generations) == 1
     assert await late.value({}) == "3 v"
+
+
+# --- with the real analysis --------------------------------------------------------------------------------
+
+REAL = """
+    import truss_chains as chains
+    from model import MODEL, touch
+
+    class Box:
+        n = 1
+
+    class User(chains.ChainletBase):
+        def __init__(self):
+            self.box = Box()
+            self.calls = 0
+
+        async def run_remote(self) -> list[int]:
+            self.calls += 1
+            return [id(MODEL), self.box.n, touch(), self.calls]
+"""
+REAL_MODEL = """
+    MODEL = [object()]
+    def touch():
+        return 10
+"""
+
+
+async def test_the_analysis_keeps_a_loaded_model_and_a_held_object(start: Start, tmp_path: Path) -> None:
+    """A function beside `MODEL = ...` is edited, then the method: nothing is loaded again."""
+    user = await start(write_package(tmp_path / "1", {"chain.py": REAL, "model.py": REAL_MODEL}, "User"))
+    identity, _, _, _ = await user.value({})
+    steps = (
+        (REAL, REAL_MODEL.replace("10", "11")),
+        (REAL.replace("+= 1", "+= 5"), REAL_MODEL.replace("10", "11")),
+    )
+    for version, (chain, model) in enumerate(steps, start=2):
+        package = write_package(tmp_path / str(version), {"chain.py": chain, "model.py": model}, "User")
+        reply = await user.patch(package, version)
+        assert reply.action is Action.PATCHED, reply
+        user.patcher.retire(version)
+    assert await user.value({}) == [identity, 1, 11, 6]
+    assert user.replica.status().load_count == 1
+
+
+async def test_the_analysis_and_the_replica_agree_on_an_edited_class_in_the_state(
+    start: Start, tmp_path: Path
+) -> None:
+    user = await start(write_package(tmp_path / "1", {"chain.py": REAL, "model.py": REAL_MODEL}, "User"))
+    await user.value({})
+    edited = {"chain.py": REAL.replace("n = 1", "n = 2"), "model.py": REAL_MODEL}
+    reply = await user.patch(write_package(tmp_path / "2", edited, "User"), 2)
+    assert reply.action is Action.RELOADED
+    assert (await user.value({}))[1:] == [2, 10, 1]
+
+
+async def test_a_change_of_nothing_is_still_a_generation(start: Start, tmp_path: Path) -> None:
+    """Another package digest (data, a comment): everything is shared, the digest is the new one."""
+    user = await start(write_package(tmp_path / "1", {"chain.py": REAL, "model.py": REAL_MODEL}, "User"))
+    first = user.replica.newest
+    commented = {"chain.py": REAL.replace("class Box", "# a comment\n    class Box"), "model.py": REAL_MODEL}
+    reply = await user.patch(write_package(tmp_path / "2", commented, "User"), 2)
+    assert reply.action is Action.PATCHED
+    assert user.replica.newest.package_digest == f"{2:064x}"
+    assert user.replica.newest.instance.__dict__ is first.instance.__dict__
+    assert (await user.value({}))[1:] == [1, 10, 1]
