@@ -104,6 +104,7 @@ class Replica:
         self.load_time_s = self._clock() - started
         generation.committed = True
         self.generations = (generation,)
+        self._loading = None
         if self.state is ReplicaState.LOADING:
             self.state = ReplicaState.READY
 
@@ -202,11 +203,9 @@ class Replica:
         self.outbound.client.keep_only(set(self.routes.addresses()))
 
     def source_roots(self) -> list[Path]:
-        """Of all live generations, so that paths can be shown as the author's."""
-        found = [generation.package.source_root for generation in self.generations]
-        if self.prepared is not None:
-            found.append(self.prepared.package.source_root)
-        return found
+        """Where live code comes from, so that paths can be shown as the author's."""
+        live = [*self.generations, *(g for g in (self.prepared, self._loading) if g is not None)]
+        return sorted({root for generation in live for root in generation.table.roots()})
 
     def status(self) -> ReplicaStatus:
         generations = [*self.generations, *((self.prepared,) if self.prepared is not None else ())]

@@ -235,6 +235,16 @@ class ModuleTable:
                 carried = {n for s in statements if s.carry for n in s.names}
                 yield name, {n: values[n] for n in carried if n in values}
 
+    def roots(self) -> set[Path]:
+        """The source roots that this generation's code comes from: its own, and those of shared modules."""
+        found = {self.source_root}
+        for name, module in tuple(self.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file is not None and name not in self.executed:
+                path = Path(file)
+                found.add(path.parents[name.count(".") + (path.name == _INIT)])
+        return found
+
     # --- ending ------------------------------------------------------------------------------------
 
     def forward_to(self, successor: "ModuleTable") -> None:

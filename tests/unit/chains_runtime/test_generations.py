@@ -1,7 +1,9 @@
 """Generations of code in one replica: what is kept, what is new, and who runs on which."""
 
 import asyncio
+import gc
 import sys
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -315,6 +317,30 @@ async def test_a_traceback_shows_the_generation_that_raised(start: Start, tmp_pa
     ]
 
 
+async def test_code_shared_with_a_retired_generation_shows_the_authors_path(
+    start: Start, tmp_path: Path
+) -> None:
+    text = """
+        import truss_chains as chains
+        from shared_bad import fail
+        class Bad(chains.ChainletBase):
+            async def run_remote(self) -> int:
+                return fail()
+    """
+    files = {"shared_bad.py": "def fail():\n    raise ValueError('here')\n"}
+    plan = Plan(shared=frozenset({"shared_bad"}))
+    first = write_package(tmp_path / "1", {"chain.py": text, **files}, "Bad")
+    bad = await start(first, judge=judged(Action.PATCHED, plan), user_root="/me")
+    edited = text.replace("return fail", "return 1 + fail")
+    await bad.patch(write_package(tmp_path / "2", {"chain.py": edited, **files}, "Bad"), 2)
+    bad.patcher.retire(2)
+    frames = (await bad.call({})).json()["error"]["user_stack_trace"]
+    assert [(f["filename"], f["line"]) for f in frames] == [
+        ("/me/chain.py", "return 1 + fail()"),
+        ("/me/shared_bad.py", "raise ValueError('here')"),
+    ]
+
+
 async def test_prepare_twice_is_answered_once(start: Start, tmp_path: Path) -> None:
     first = write_package(tmp_path / "1", {"chain.py": V1, "helper.py": HELPER}, "Count")
     count = await start(first, judge=judged(Action.RELOADED))
@@ -467,3 +493,17 @@ async def test_a_change_of_nothing_is_still_a_generation(start: Start, tmp_path:
     assert user.replica.newest.package_digest == f"{2:064x}"
     assert user.replica.newest.instance.__dict__ is first.instance.__dict__
     assert (await user.value({}))[1:] == [1, 10, 1]
+
+
+async def test_a_retired_generation_is_freed(start: Start, tmp_path: Path) -> None:
+    """Nothing of ours holds on to old code: its modules and classes go with it."""
+    count = await start(
+        write_package(tmp_path / "1", {"chain.py": V1, "helper.py": HELPER}, "Count"), judge=judged()
+    )
+    await count.value({})
+    gone = weakref.ref(count.replica.newest.code), weakref.ref(count.replica.newest)
+    await count.patch(write_package(tmp_path / "2", {"chain.py": V2, "helper.py": HELPER}, "Count"), 2)
+    count.patcher.retire(2)
+    assert await count.value({}) == "a two 2"
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
