@@ -89,7 +89,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 
 async def test_predict_is_of_the_kind_of_the_method(make: Make) -> None:
-    """R-57."""
+    """G-57."""
     assert inspect.iscoroutinefunction(make("TrussLeaf").predict)
     assert inspect.isasyncgenfunction(make("TrussStream").predict)
     sync = make("TrussSync")
