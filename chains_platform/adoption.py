@@ -39,7 +39,7 @@ async def _look_at(
             status = await distribution.client(replica).status()
         except LOST:
             status = None
-        if status is None or status.state is not ReplicaState.READY:
+        if status is None or status.state not in (ReplicaState.READY, ReplicaState.UNHEALTHY):
             await engine.stop(handle, 0.0)
             status = None
     if status is None:

@@ -13,6 +13,7 @@ from chains_platform.engines.engine import ReplicaHandle, StartRequest
 from chains_platform.parts import Parts
 from chains_platform.state import LogSource, ReplicaRecord, SetRecord, State
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.manifest import PackageManifest
 from chains_protocol.replica import ReplicaLaunch, ReplicaState
 
 _GATEWAY_CHECK_S: Final = 1.0
@@ -127,8 +128,11 @@ class Reconciler:
             handle = await self._start_process(replica_id)
             alive = handle
             client = self._distribution.client(self._ledger.state.replicas[replica_id])
-            status = await client.wait_ready(lambda: self._engine.is_alive(alive), self._timeouts.start_s)
-        except (ConnectionError, OSError, DiagnosticsError) as error:
+            limit_s = start_limit_s(self._package_of(replica_id), self._timeouts.start_s)
+            status = await client.wait_ready(lambda: self._engine.is_alive(alive), limit_s)
+        except Exception as error:  # whatever it is, the replica may not stay "starting" for ever
+            if not isinstance(error, (OSError, DiagnosticsError)):
+                _log.exception("replica %s could not be started", replica_id)
             await self._start_failed(replica_id, handle, error)
             return
         self._ledger.apply(lambda s: _ready(s, replica_id, self._clock(), status.load_count))
@@ -271,6 +275,17 @@ class Reconciler:
         """Look again now: time may have passed in another way than by waiting."""
         self._wake.set()
 
+    def mark(self, replica_id: str, state: ReplicaState, why: tuple[Diagnostic, ...]) -> None:
+        """A running replica is to be sent requests (`READY`), or not (`UNHEALTHY`)."""
+        self._change(replica_id, state=state, diagnostics=why)
+        self._announcer.replica(self._ledger.state, replica_id)
+
+    def restart(self, replica_id: str, why: Diagnostic) -> None:
+        """End a running replica and start it anew."""
+        self._change(replica_id, state=ReplicaState.DRAINING, diagnostics=(why,))
+        self._announcer.replica(self._ledger.state, replica_id)
+        self._spawn(self._stop(replica_id, self._timeouts.delete_s, again=True))
+
     def adopt(self, replica: ReplicaRecord, load_count: int) -> None:
         """Go on with a replica that an earlier control plane started and that still serves."""
         handle = ReplicaHandle(replica.id, replica.pid or 0, replica.process_started, replica.address)
@@ -291,6 +306,10 @@ class Reconciler:
         for handle in handles:
             self._unwatch(handle.replica_id)
         self._ledger.apply(lambda s: s.without_replicas(s.replicas))
+
+    def _package_of(self, replica_id: str) -> PackageManifest:
+        state = self._ledger.state
+        return state.sets[state.replicas[replica_id].set_id].package
 
     def _is_known(self, replica_id: str) -> bool:
         replica = self._ledger.state.replicas.get(replica_id)
@@ -326,6 +345,12 @@ def handle_of(replica: ReplicaRecord) -> ReplicaHandle | None:
     return ReplicaHandle(replica.id, replica.pid, replica.process_started, replica.address)
 
 
+def start_limit_s(package: PackageManifest, default_s: float) -> float:
+    """How long a start may take: what the Chainlet's `HealthChecks` say, else `default_s`."""
+    chosen = package.spec.options.health_checks.get("startup_threshold_seconds")
+    return default_s if chosen is None else float(chosen)
+
+
 def _ready(state: State, replica_id: str, now: float, load_count: int) -> State:
     replica = state.replicas[replica_id]
     ready = replace(
@@ -353,4 +378,4 @@ def _internal(error: Exception) -> Diagnostic:
     )
 
 
-__all__ = ["Reconciler", "handle_of"]
+__all__ = ["Reconciler", "handle_of", "start_limit_s"]

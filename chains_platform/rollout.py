@@ -10,6 +10,7 @@ from functools import partial
 from chains_platform import changes
 from chains_platform.parts import Parts
 from chains_platform.reconcile import describe_failure
+from chains_platform.reconciler import start_limit_s
 from chains_platform.state import DeploymentRecord, SetRecord, State, settings_key
 from chains_protocol.control import EventKind
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
@@ -86,13 +87,12 @@ class Rollout:
         """
         self._ledger.apply(lambda s: changes.prepare_version(s, deployment_id, version, packages, sets))
         names = [p.spec.display_name for p in packages]
+        limit_s = max(start_limit_s(p, self._start_timeout_s) for p in packages)
         try:
-            problems = await self._ledger.wait(
-                lambda s: readiness(s, deployment_id, version, names), self._start_timeout_s
-            )
+            problems = await self._ledger.wait(lambda s: readiness(s, deployment_id, version, names), limit_s)
         except TimeoutError:
             waiting = not_ready(self._ledger.state, deployment_id, version, names)
-            raise DiagnosticsError([_late(waiting, self._start_timeout_s)]) from None
+            raise DiagnosticsError([_late(waiting, limit_s)]) from None
         if problems:
             raise DiagnosticsError(problems)
         await self._distribution.sync_replicas()

@@ -13,6 +13,7 @@ from chains_platform.distribution import Distribution, GatewayAdmin, ReplicaConn
 from chains_platform.engines.engine import Engine
 from chains_platform.environments import Environments
 from chains_platform.events import EventLog
+from chains_platform.health import HealthWatch, Probe, probe
 from chains_platform.housekeeping import Housekeeping
 from chains_platform.layout import Layout
 from chains_platform.ledger import Ledger
@@ -55,6 +56,7 @@ class Services:
     removal: Removal
     patches: Patches
     retirement: Retirement
+    health: HealthWatch
     housekeeping: Housekeeping
     writer: Writer
     shutdown_requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,11 +66,13 @@ class Services:
         await adopt(self.ledger, self.engine, self.distribution, self.reconciler)
         self.reconciler.start()
         self.retirement.resume()
+        self.health.start()
         self.housekeeping.start()
         await self.distribution.sync()
 
     async def stop_everything(self) -> None:
         """Drain and end all replicas: what `platform down` means. `close` follows."""
+        await self.health.close()
         await self.deployments.close()
         await self.retirement.close()
         await self.reconciler.stop_all()
@@ -79,6 +83,7 @@ class Services:
         self.events.close()
         self.logs.close()
         await self.housekeeping.close()
+        await self.health.close()
         await self.deployments.close()
         await self.retirement.close()
         await self.reconciler.close()
@@ -102,6 +107,7 @@ async def open_services(
     gateway_url: Callable[[], str] | None = None,
     connect: ReplicaConnect | None = None,
     smoke: SmokeCall = smoke_call,
+    ask_health: Probe = probe,
     new_id: Callable[[], str] = random_id,
     timeouts: Timeouts | None = None,
 ) -> Services:
@@ -117,6 +123,7 @@ async def open_services(
         gateway_url: where users reach the gateway; by default what `platform.json` says.
         connect: makes a replica's client from its address and id.
         smoke: makes the trial call of a patch.
+        ask_health: asks a replica whether it is healthy.
         new_id: makes ids of deployments, replica sets and replicas.
         timeouts: how long starts and drains may take.
     """
@@ -140,6 +147,7 @@ async def open_services(
         clock=clock,
         timeouts=limits,
     )
+    reconciler = Reconciler(parts, admin_token=tokens.replica_admin, log_dir=layout.replica)
     rollout = Rollout(parts)
     retirement = Retirement(ledger, distribution, limits.drain_s)
     switch = Switch(parts, retirement)
@@ -156,7 +164,8 @@ async def open_services(
         events=events,
         logs=Logs(ledger, layout.replica, clock),
         distribution=distribution,
-        reconciler=Reconciler(parts, admin_token=tokens.replica_admin, log_dir=layout.replica),
+        reconciler=reconciler,
+        health=HealthWatch(parts, distribution, reconciler, ask_health),
         deployments=deployments,
         environments=Environments(parts, deployments, rollout, switch),
         removal=Removal(parts, deployments, switch, retirement),

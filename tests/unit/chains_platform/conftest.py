@@ -112,6 +112,7 @@ async def make_services(plane: Plane) -> Services:
         gateway_url=lambda: "http://127.0.0.1:8800",
         connect=plane.engine.connect,
         smoke=plane.smoke,
+        ask_health=plane.engine.ask_health,
         new_id=lambda: f"id{next(numbers)}",
         timeouts=Timeouts(start_s=2.0, drain_s=2.0, delete_s=1.0, shutdown_s=1.0),
     )

@@ -30,6 +30,7 @@ from chains_protocol.spec import (
     ChainletSpec,
     ComputeSpec,
     DependencySpec,
+    EndpointSpec,
     OptionsSpec,
     RPCOptions,
 )
@@ -61,6 +62,7 @@ def package(
     takes_context: bool = False,
     replicas: int = 1,
     gpu: str | None = None,
+    health_checks: dict[str, int | None] | None = None,
     retries: int = 1,
     store: Bytes = BYTES,
 ) -> PackageManifest:
@@ -77,8 +79,9 @@ def package(
             )
             for c in calls
         ),
+        endpoint=EndpointSpec(has_health_check=health_checks is not None),
         takes_context=takes_context,
-        options=OptionsSpec(env_variables=env or {}),
+        options=OptionsSpec(env_variables=env or {}, health_checks=health_checks or {}),
         assets=AssetsSpec(secret_keys=secrets),
         autoscaling=AutoscalingSpec(min_replicas=replicas, max_replicas=replicas),
         compute=ComputeSpec(gpu=gpu),
@@ -115,6 +118,8 @@ class Script:
 
     fail_start: dict[str, int] = field(default_factory=dict)
     """How many starts fail."""
+    unhealthy: set[str] = field(default_factory=set)
+    broken_start: set[str] = field(default_factory=set)
     hang_start: set[str] = field(default_factory=set)
     prepare: dict[str, list[PrepareReply]] = field(default_factory=dict)
     """Answers of `prepare` in order; when there are none left, it succeeds."""
@@ -246,6 +251,9 @@ class FakeEngine:
     def names(self) -> list[str]:
         return sorted(r.name for r in self.running())
 
+    async def ask_health(self, address: str) -> bool:
+        return self.replicas[address].name not in self.script.unhealthy
+
     def connect(self, address: str, replica_id: str) -> FakeReplica:
         return self.replicas[address]
 
@@ -281,6 +289,8 @@ class FakeEngine:
     async def start(self, request: StartRequest) -> ReplicaHandle:
         self._pid += 1
         spec = ChainletSpec.model_validate_json((request.package_dir / SPEC_FILE).read_bytes())
+        if spec.display_name in self.script.broken_start:
+            raise RuntimeError("not expected")
         address = f"unix:/fake/{request.replica_id}-{self._pid}"
         handle = ReplicaHandle(request.replica_id, self._pid, float(self._pid), address)
         self.replicas[address] = FakeReplica(request, handle, spec.display_name, self.script)

@@ -270,3 +270,13 @@ async def test_stopping_everything_leaves_no_process_and_a_next_start_begins_ane
     await ready(plane, "Entry", 0)
     assert plane.is_active(record)
     assert plane.engine.names() == ["Entry", "Model"]
+
+
+async def test_a_failure_of_ours_is_a_failed_start_too(plane: Plane) -> None:
+    plane.engine.script.broken_start.add("Entry")
+
+    record = await plane.push(manifest(package("Entry")))
+    await plane.quiet()
+
+    assert record.state is DeploymentState.FAILED
+    assert [d.code for d in record.diagnostics] == [Code.REPLICA_CRASHED]
