@@ -18,6 +18,15 @@ $(STAMP): pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
 	@touch $@
 
+# the original, as an oracle for packages; in an environment of its own, used by tests only
+TRUSS_VENV  := .venv-truss
+TRUSS_STAMP := $(TRUSS_VENV)/.truss-0.18.35
+export CHAINS_TRUSS_PYTHON = $(abspath $(TRUSS_VENV))/bin/python
+$(TRUSS_STAMP): $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(TRUSS_VENV)
+	$(BIN)/uv pip install --quiet --python $(TRUSS_VENV)/bin/python 'truss==0.18.35'
+	@touch $@
+
 format: install ## rewrite the sources in the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix --quiet .
@@ -34,13 +43,13 @@ types: install ## mypy, strict, on our code and on the examples
 imports: install ## who may import whom
 	$(BIN)/lint-imports --no-cache
 
-unit: install ## the quick tests
+unit: install $(TRUSS_STAMP) ## the quick tests
 	$(BIN)/pytest -q -m 'not e2e and not soak'
 
-e2e: install ## real platform, real replicas, real edits
+e2e: install $(TRUSS_STAMP) ## real platform, real replicas, real edits
 	$(BIN)/pytest -q -m e2e
 
-test: install ## all tests but the long forms
+test: install $(TRUSS_STAMP) ## all tests but the long forms
 	$(BIN)/pytest -q -m 'not soak'
 
 check: lint types imports test ## what CI runs
@@ -48,11 +57,11 @@ check: lint types imports test ## what CI runs
 demo: install ## push an example, call it, edit it while it runs
 	$(BIN)/python examples/demo.py
 
-soak: install ## the long forms: minutes each
+soak: install $(TRUSS_STAMP) ## the long forms: minutes each
 	$(BIN)/pytest -q -m soak --timeout 3600
 
 bench: install ## ratios against a peer or a floor in the same run
 	$(BIN)/python -m benchmarks
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TRUSS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
