@@ -107,7 +107,7 @@ class Comparison:
             return True
         if key.module in self.same_files and key.kind != EVERYTHING:
             # its own text is the same; only what other modules do to it can differ
-            return self.before.mutators(key) != self.after.mutators(key)
+            return self.before.changers(key) != self.after.changers(key)
         return self.before.fingerprint(key) != self.after.fingerprint(key)
 
     @cached_property
@@ -222,7 +222,7 @@ def _is_importable(graph: Graph, binding: ImportBinding) -> bool:
     if binding.attribute in (None, "*"):
         return True
     facts = graph.resolver.readable(binding.module)
-    if facts is not None and (facts.stars or binding.attribute in facts.declared_global):
+    if facts is not None and binding.attribute in facts.declared_global:
         return True
     return any(_ends(graph, hit.key) for hit in graph.resolver.import_target(binding))
 

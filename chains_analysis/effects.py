@@ -45,13 +45,20 @@ class LoadEffects:
         return {target: tuple(keys) for target, keys in found.items()}
 
     @cached_property
+    def rebinders(self) -> dict[Key, tuple[Key, ...]]:
+        """Symbol -> the statements whose code rebinds it when it is called."""
+        found: dict[Key, dict[Key, None]] = {}
+        for facts in self.modules:
+            for statement in facts.statements:
+                for target in self._rebound_by(facts.module, statement):
+                    found.setdefault(target, {}).update(dict.fromkeys(statement.keys))
+        return {target: tuple(keys) for target, keys in found.items()}
+
+    @cached_property
     def users_of_rebound(self) -> dict[Key, tuple[Key, ...]]:
         """Symbol that some function rebinds -> every symbol and statement that uses it."""
-        rebound = {key for facts in self.modules for key in self._rebound_by(facts)}
-        if not rebound:
-            return {}
-        found: dict[Key, dict[Key, None]] = {key: {} for key in rebound}
-        for facts in self.modules:
+        found: dict[Key, dict[Key, None]] = {key: {} for key in self.rebinders}
+        for facts in self.modules if found else ():
             for statement in facts.statements:
                 keys = dict.fromkeys(statement.keys)
                 for ref in statement.facts.uses.all:
@@ -161,15 +168,14 @@ class LoadEffects:
         facts = binder.facts.class_facts if binder is not None else None
         return facts is not None and bool(facts.named("__init_subclass__"))
 
-    def _rebound_by(self, facts: ModuleFacts) -> Iterator[Key]:
-        for statement in facts.statements:
-            for ref in statement.facts.uses.call:
-                if ref.use & (Use.REBIND | Use.STORE):
-                    for hit in self._resolver.resolve(facts.module, ref):
-                        if _rebinds(ref, hit):
-                            yield hit.key
-                        elif hit.key.kind == MODULE and ref.use & Use.STORE:
-                            yield from self._names_of(hit.key.module)
+    def _rebound_by(self, module: str, statement: Statement) -> Iterator[Key]:
+        for ref in statement.facts.uses.call:
+            if ref.use & (Use.REBIND | Use.STORE):
+                for hit in self._resolver.resolve(module, ref):
+                    if _rebinds(ref, hit):
+                        yield hit.key
+                    elif hit.key.kind == MODULE and ref.use & Use.STORE:
+                        yield from self._names_of(hit.key.module)
 
     def _names_of(self, module: str) -> Iterator[Key]:
         facts = self._resolver.readable(module)

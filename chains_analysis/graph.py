@@ -99,7 +99,7 @@ class Graph:
         hits = self.resolver.resolve(facts.module, ref)
         if bound:
             return bool(ref.chain) and self._leads_nowhere(facts, ref, hits)
-        if any(hit.key.module != facts.module for hit in hits):
+        if not facts.bindings.get(ref.root) and any(hit.key.module != facts.module for hit in hits):
             return False  # by a star import
         has_unknown_star = any(not self.tree.has(star) for star in facts.stars)
         return ref.root not in _ALWAYS_BOUND and not has_unknown_star
@@ -167,6 +167,11 @@ class Graph:
     def mutators(self, key: Key) -> tuple[Key, ...]:
         """Statements that may change, at load, the symbol that a node belongs to."""
         return self.effects.mutators.get(Key(SYMBOL, key.module, key.name), ())
+
+    def changers(self, key: Key) -> tuple[Key, ...]:
+        """Mutators, and the statements whose code rebinds the symbol when it is called."""
+        symbol = Key(SYMBOL, key.module, key.name)
+        return (*self.mutators(key), *self.effects.rebinders.get(symbol, ()))
 
     def uses_deps(self, module: str, uses: Uses) -> Iterator[Dep]:
         """The edges of a piece of code, those to its own class's members aside."""
@@ -273,7 +278,7 @@ class Graph:
         facts = self.resolver.readable(key.module)
         if not statements and not (facts is not None and key.name in facts.declared_global):
             return None
-        mutators = (f"{k.module}:{k.name}" for k in self.effects.mutators.get(key, ()))
+        mutators = (f"{k.module}:{k.name}" for k in self.changers(key))
         return hash_of((*(self._whole(key.module, s) for s in statements), "changed by", *mutators))
 
     def _whole(self, module: str, statement: Statement) -> str:

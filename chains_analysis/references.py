@@ -296,11 +296,15 @@ class UseReader:
             self._module_by_name(node.args[0].value)
         self.expression(node.func, Use.CALL | (use & Use.PASS))
         for position, argument in enumerate(node.args):
-            is_edge = name == "depends" and position == 0
-            self.expression(argument, _HANDED_IN, Role.DEPENDENCY if is_edge else role)
+            self._argument(argument, role, is_edge=name == "depends" and position == 0)
         for keyword in node.keywords:
-            is_edge = name == "depends" and keyword.arg == "chainlet_cls"
-            self.expression(keyword.value, _HANDED_IN, Role.DEPENDENCY if is_edge else role)
+            self._argument(keyword.value, role, is_edge=name == "depends" and keyword.arg == "chainlet_cls")
+
+    def _argument(self, node: ast.expr, role: Role, is_edge: bool) -> None:
+        if is_edge:
+            self.expression(node, Use.READ, Role.DEPENDENCY)
+        else:
+            self.expression(node, _HANDED_IN, role)
 
     def _builtin(self, node: ast.Call, name: str, use: Use) -> bool:
         """Handle the builtins that matter; True if the call needs no further look."""
