@@ -128,11 +128,19 @@ def make_typer(help: str | None = None) -> typer.Typer:
     )
 
 
+def tool_version() -> str:
+    """The version of the installed distribution; "unknown" in a bare source tree."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("chains-toolchain")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def _version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
-
-        typer.echo(f"chains {version('chains-toolchain')}")
+        typer.echo(f"chains {tool_version()}")
         raise typer.Exit
 
 
@@ -174,4 +182,5 @@ __all__ = [
     "make_typer",
     "root",
     "run",
+    "tool_version",
 ]

@@ -23,12 +23,9 @@ def shown_path(path: str, cwd: Path) -> str:
 
 
 def _place(location: Location, cwd: Path) -> str:
-    parts = [shown_path(location.path, cwd)]
-    if location.line is not None:
-        parts.append(str(location.line))
-        if location.column is not None:
-            parts.append(str(location.column))
-    return ":".join(parts)
+    """Path and line; columns are for programs, which get them in the other formats."""
+    path = shown_path(location.path, cwd)
+    return path if location.line is None else f"{path}:{location.line}"
 
 
 def diagnostic_lines(diagnostic: Diagnostic, cwd: Path, palette: Palette = _PLAIN) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from chains_cli.app import tool_version
 from chains_cli.console.diagnostics import diagnostic_lines, shown_path, summary
 from chains_cli.console.encode import SCHEMA, to_plain
 from chains_cli.console.layout import plural
@@ -76,12 +77,10 @@ def _escaped(text: str, more: str = "") -> str:
 
 
 def _sarif(result: CheckResult, cwd: Path) -> Iterable[str]:
-    from importlib.metadata import version
-
     codes = sorted({d.code for d in result.diagnostics})
     driver = {
         "name": "chains",
-        "version": version("chains-toolchain"),
+        "version": tool_version(),
         "rules": [{"id": code.value, "name": _rule_name(code)} for code in codes],
     }
     run = {

@@ -128,7 +128,7 @@ def test_a_stream_is_written_as_it_comes() -> None:
 def test_the_block_of_an_error() -> None:
     assert "\n".join(diagnostic_lines(BROKEN, CWD)) == (
         "error[CH104]: parameter `x` of `Splitter.run_remote` has no type annotation\n"
-        "  --> chain.py:5:32\n"
+        "  --> chain.py:5\n"
         "  5 |     async def run_remote(self, x, limit: int) -> int:\n"
         "help: write the type, for example `x: str`"
     )
