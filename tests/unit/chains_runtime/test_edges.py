@@ -144,7 +144,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("binary", [False, True])
 async def test_a_stub_looks_like_the_dependency(start: Start, tmp_path: Path, binary: bool) -> None:
-    """G-55, S-02, S-03, S-11, S-12, S-14, R-21."""
+    """G-54, G-55, S-02, S-03, S-11, S-12, S-14, R-21."""
     found = await chain(start, tmp_path, use_binary=binary)
     for what, expected in EXPECTED.items():
         if what != "sync":  # it would block the loop that the callee lives on in this test

@@ -209,6 +209,28 @@ def test_x09_anything_else_is_a_value_error_with_the_body(answer: bytes) -> None
     assert answer.decode(errors="replace") in str(error)
 
 
+def test_x10_one_trace_is_laid_out_like_pythons() -> None:
+    """The last line is the exception; where its class is defined follows, if that is known."""
+    frames = [
+        StackFrame(filename="/p/pipeline.py", lineno=31, name="run_remote", line="return self._pick(rows)"),
+        StackFrame(filename="/p/pipeline.py", lineno=12, name="_pick", line=None),
+    ]
+    error = RemoteErrorDetail(
+        exception_cls_name="IndexError", exception_message="list index out of range", user_stack_trace=frames
+    )
+    text = (
+        "Chainlet-Traceback (most recent call last):\n"
+        '  File "/p/pipeline.py", line 31, in run_remote\n'
+        "    return self._pick(rows)\n"
+        '  File "/p/pipeline.py", line 12, in _pick\n'
+        "IndexError: list index out of range"
+    )
+    assert error.format() == text
+    *lines, where = error.model_copy(update={"exception_module_name": "shop.rows"}).format().splitlines()
+    assert lines == text.splitlines()
+    assert "shop.rows" in where
+
+
 def test_x11_combined_messages_nest() -> None:
     inner = RemoteErrorDetail(
         exception_cls_name="ValueError",

@@ -71,6 +71,24 @@ def test_w03_order_of_writing() -> None:
         out.yield_header(Meta(model="m"))
 
 
+def test_w04_frames_are_bytes() -> None:
+    assert [type(frame) for frame in frames(1, 2)] == [bytes] * 4
+
+
+@pytest.mark.parametrize(("sent", "whole"), [(3, True), (2, False)])
+async def test_w11_only_a_footer_tells_a_whole_stream_from_one_that_broke_off(sent: int, whole: bool) -> None:
+    """There is no error frame: a producer that failed between two items just ends."""
+    out = streaming.stream_writer(FOOTER)
+    written = [out.yield_item(Token(a=v)) for v in range(2)] + [out.yield_footer(Usage(n=2))]
+    reader = streaming.stream_reader(FOOTER, feed(written[:sent]))
+    assert [token.a async for token in reader.read_items()] == [0, 1]
+    if whole:
+        assert (await reader.read_footer()).n == 2
+    else:
+        with pytest.raises(ValueError, match="footer"):
+            await reader.read_footer()
+
+
 @given(st.lists(st.integers()), st.lists(st.integers(0, 400), max_size=30))
 def test_w05_any_chunking_reads_the_same(values: list[int], cuts: list[int]) -> None:
     data = b"".join(frames(*values))
