@@ -126,7 +126,7 @@ class Loader:
     def finish(self, generation: Generation, instance: object) -> None:
         """Attach the instance; the generation can serve afterwards."""
         spec = generation.package.spec
-        signature = read_signature(generation.code, spec.endpoint.method_name)
+        signature = read_signature(generation.code, spec.endpoint.method_name, untyped=spec.mock is not None)
         signature.compile()
         generation.instance = instance
         generation.endpoint = Endpoint(signature, getattr(instance, spec.endpoint.method_name))

@@ -101,8 +101,8 @@ class CallSignature:
                 raise TypeError(f"{self.owner}.{self.name}() missing required argument: '{name}'")
 
 
-def read_signature(cls: type, method_name: str) -> CallSignature:
-    """Read the method from the class.
+def read_signature(cls: type, method_name: str, *, untyped: bool = False) -> CallSignature:
+    """Read the method from the class. `untyped`, as a stand-in may be: any value where a type is missing.
 
     Raises:
         TypeError: there is no such method, or a type is missing.
@@ -116,9 +116,9 @@ def read_signature(cls: type, method_name: str) -> CallSignature:
     parameters = list(inspect.signature(function).parameters.values())[1:]
     types: dict[str, Any] = {}
     for parameter in parameters:
-        if parameter.name not in hints:
+        if parameter.name not in hints and not untyped:
             raise TypeError(f"parameter `{parameter.name}` of `{cls.__qualname__}.{method_name}` has no type")
-        types[parameter.name] = hints[parameter.name]
+        types[parameter.name] = hints.get(parameter.name, Any)
     returned = hints.get("return", Any)
     mode = _mode(function, types)
     return CallSignature(

@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import inspect
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -74,7 +75,7 @@ class ChainletModel:
         if self._signature.mode is Mode.WEBSOCKET:
             self.websocket = self._serve_websocket
         else:
-            self.predict = _PREDICT[self._signature.mode](self)
+            self.predict = _with_request_type(_PREDICT[self._signature.mode](self))
         if hasattr(self._cls, "is_healthy"):
             self.is_healthy = self._is_healthy
 
@@ -178,6 +179,13 @@ def _stream_predict(model: ChainletModel) -> Callable[..., Any]:
         except Exception as error:  # as above
             raise as_http_error(error) from error
 
+    return predict
+
+
+def _with_request_type(predict: Callable[..., Any]) -> Callable[..., Any]:
+    """`predict` as the server accepts it: it refuses a second argument that is not typed as its request."""
+    if "starlette" in sys.modules:  # always so below that server
+        predict.__annotations__["request"] = importlib.import_module("starlette.requests").Request
     return predict
 
 

@@ -285,3 +285,18 @@ async def test_a_running_coroutine_of_old_code_is_found(tables: tuple[ModuleTabl
     found = StaleCode(old, new).find([("self.task", [task])])
     await task
     assert found == "`self.task` holds a coroutine or generator that runs old code"
+
+
+def test_a_stand_in_without_types_takes_any_value() -> None:
+    """Plain duck-typed mocks are served, too."""
+
+    class Fake:
+        async def run_remote(self, prompt, limit=3):  # type: ignore[no-untyped-def]  # what is tested
+            return prompt
+
+    with pytest.raises(TypeError, match="has no type"):
+        read_signature(Fake, "run_remote")
+
+    signature = read_signature(Fake, "run_remote", untyped=True)
+    assert signature.optional == {"limit"}
+    assert signature.arguments.validate_python({"prompt": ["x"]}) == {"prompt": ["x"]}
