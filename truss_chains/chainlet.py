@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, final
 
 import truss_chains  # only for the text annotation of our own method
 from chains_protocol.kinds import ChainletKind
-from truss_chains.construction import hook_init
+from truss_chains.construction import hook_init, is_hooked
 from truss_chains.entrypoint import registry
 from truss_chains.registry import Declaration
 from truss_chains.signatures import has_text_annotation
@@ -83,6 +83,11 @@ class AbstractChainlet(metaclass=abc.ABCMeta):  # noqa: B024 (which methods are 
         remote_config: ClassVar[RemoteConfig]
     else:
         remote_config = _DefaultConfig()
+
+        def __new__(cls, *args, **kwargs):
+            examine_written_init(cls)
+            new = super().__new__  # a mixin further up the tree may have one
+            return new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
 
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)  # a mixin further up the tree may have one
@@ -153,6 +158,17 @@ class EngineBuilderLLMChainlet(AbstractChainlet, kind=ChainletKind.ENGINE_BUILDE
         yield ""  # makes this a generator
 
 
+def examine_written_init(cls: type) -> None:
+    """Guard and check an `__init__` that a decorator such as `dataclass` wrote after the class was made."""
+    if is_hooked(cls):
+        return
+    hook_init(cls)
+
+    from truss_chains.validation.definition import check_written_init
+
+    registry.report(check_written_init(cls, lambda check: registry.defer(cls, check)))
+
+
 def has_own_init(cls: type) -> bool:
     """Whether `cls` or a class it derives from, other than the framework's, has an `__init__`."""
     init: object = cls.__init__  # type: ignore[misc]  # reading it from the class is the point
@@ -214,6 +230,7 @@ __all__ = [
     "TrussChainlet",
     "chainlet_kind",
     "declaration_of",
+    "examine_written_init",
     "has_own_init",
     "is_chainlet_class",
     "is_framework_class",

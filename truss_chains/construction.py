@@ -63,10 +63,15 @@ CONSTRUCTION: Final[ContextVar[Strategy]] = ContextVar("chains_construction", de
 
 def hook_init(cls: type) -> None:
     """Wrap the `__init__` that `cls` has or inherits from a class that is no Chainlet."""
+    if not is_hooked(cls):
+        cls.__init__ = _hooked(cls.__init__)  # type: ignore[misc]  # the wrapper keeps name and signature
+
+
+def is_hooked(cls: type) -> bool:
+    """Whether the `__init__` of `cls` is wrapped; not so after a decorator wrote another one."""
     init = cls.__init__  # type: ignore[misc]  # reading it from the class is the point
     # A decorator that copies attributes (`functools.wraps`) must not pass for our wrapper.
-    if getattr(init, _HOOKED, None) is not init:
-        cls.__init__ = _hooked(init)  # type: ignore[misc]  # the wrapper keeps name and signature
+    return getattr(init, _HOOKED, None) is init
 
 
 def _hooked(init: Init) -> Init:
@@ -125,6 +130,7 @@ __all__ = [
     "Strategy",
     "guard_construction",
     "hook_init",
+    "is_hooked",
     "naive_instantiation",
     "refuse_unfilled",
 ]

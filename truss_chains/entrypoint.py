@@ -7,7 +7,16 @@ from typing import Any, Final, TypeVar, overload
 from truss_chains.registry import Registry
 from truss_chains.validation.at_exit import report_at_exit
 
-registry: Final[Registry] = Registry(at_exit=lambda: report_at_exit(registry, sys.modules.get("__main__")))
+
+def _examine(cls: type) -> None:
+    from truss_chains.chainlet import examine_written_init
+
+    examine_written_init(cls)
+
+
+registry: Final[Registry] = Registry(
+    at_exit=lambda: report_at_exit(registry, sys.modules.get("__main__")), examine=_examine
+)
 """The Chainlet classes declared in this process, in order of definition."""
 
 ClassT = TypeVar("ClassT", bound=type[Any])  # anything can be decorated; what is no Chainlet is reported

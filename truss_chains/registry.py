@@ -56,12 +56,23 @@ class _State:
 
 
 class Registry:
-    """Declared Chainlets by class name, in order of definition, and collected diagnostics."""
+    """Declared Chainlets by class name, in order of definition, and collected diagnostics.
 
-    def __init__(self, at_exit: Callable[[], None] | None = None) -> None:
+    Args:
+        at_exit: called when the program ends, once a class was declared or something was found.
+        examine: called with each class before the collection is looked at; a decorator may
+            have changed it since it was declared.
+    """
+
+    def __init__(
+        self,
+        at_exit: Callable[[], None] | None = None,
+        examine: Callable[[type], None] = lambda cls: None,
+    ) -> None:
         self._root = _State()
         self._scoped: ContextVar[_State | None] = ContextVar("chains_registry_scope", default=None)
         self._at_exit = at_exit
+        self._examine = examine
 
     @property
     def _state(self) -> _State:
@@ -96,6 +107,7 @@ class Registry:
             del state.declared[name]
             state.found = [d for d in state.found if d.chainlet != name]
         state.declared[name] = declaration
+        self._watch_exit(state)
 
     def report(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Collect diagnostics of a definition."""
@@ -110,13 +122,16 @@ class Registry:
         self._watch_exit(state)
 
     def _watch_exit(self, state: _State) -> None:
-        if state is self._root and (state.found or state.deferred) and self._at_exit is not None:
+        is_used = state.declared or state.found or state.deferred
+        if state is self._root and is_used and self._at_exit is not None:
             atexit.register(self._at_exit)
             self._at_exit = None
 
     def collected(self) -> tuple[Diagnostic, ...]:
         """All diagnostics so far, in order of detection."""
         state = self._state
+        for declaration in list(state.declared.values()):
+            self._examine(declaration.chainlet)
         deferred, state.deferred = state.deferred, []
         for cls, check in deferred:
             if self.get(cls.__name__) is cls:  # else it was replaced by a newer definition

@@ -104,8 +104,10 @@ class Sources:
     def of_parameter(self, cls: type, function: Method | None, name: str) -> Location:
         """The parameter itself."""
         found = self._function(function)
-        argument = _argument(found[1], name) if found else None
-        if found is None or argument is None:
+        if found is None:  # written by a decorator: a dataclass has class variables for parameters
+            return self.of_class_variable(cls, name)
+        argument = _argument(found[1], name)
+        if argument is None:
             return self.of_method(cls, function)
         return found[0].location(argument.lineno, argument.col_offset)
 

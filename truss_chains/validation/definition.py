@@ -32,12 +32,27 @@ def check_definition(
     runs once more when somebody wants to know, and then an unknown name is an error.
     """
     notes.warn_if_sync(cls)
+    yield from _run(_RULES, cls, defer)
+
+
+def check_written_init(
+    cls: type[AbstractChainlet], defer: Callable[[Callable[[], Iterable[Diagnostic]]], None]
+) -> Iterator[Diagnostic]:
+    """Run the rules of `__init__` once more: a decorator wrote one after the class was made."""
+    yield from _run((init.check_init,), cls, defer)
+
+
+def _run(
+    rules: Iterable[Rule],
+    cls: type[AbstractChainlet],
+    defer: Callable[[Callable[[], Iterable[Diagnostic]]], None],
+) -> Iterator[Diagnostic]:
     subject = Subject(cls)
-    for rule in _RULES:
+    for rule in rules:
         try:
             yield from list(rule(subject))
         except UnresolvedAnnotationError:
             defer(lambda rule=rule: rule(Subject(cls, is_final=True)))  # type: ignore[misc]  # bound now
 
 
-__all__ = ["check_definition"]
+__all__ = ["check_definition", "check_written_init"]

@@ -170,3 +170,83 @@ def test_mixins_take_part_in_construction(define):
     )
     assert found.errors == []
     assert found.A(context=context()).mixed
+
+
+DATACLASS = """
+import dataclasses
+
+class Dep(chains.ChainletBase):
+    async def run_remote(self) -> int: return 1
+
+@dataclasses.dataclass{options}
+class Front(chains.ChainletBase):
+    dep: Dep = chains.depends(Dep)
+    context: chains.DeploymentContext = chains.depends_context()
+
+    async def run_remote(self) -> int: return await self.dep.run_remote()
+"""
+
+
+@pytest.mark.parametrize("options", ["", "(slots=True)", "(kw_only=True, eq=False)"])
+def test_v30_v31_a_dataclass_does_not_escape_the_guards(define, options):
+    found = define(DATACLASS.format(options=options))
+    assert found.errors == []
+    with pytest.raises(ChainsRuntimeError, match="keyword arguments only"):
+        found.Front(found.Dep(), context())
+    with pytest.raises(ChainsRuntimeError, match="`dep` is `depends"):
+        found.Front()
+    assert type(found.Front(dep=found.Dep(), context=context()).dep) is found.Dep
+    with chains.run_local(secrets={"a": "b"}):
+        front = found.Front()
+    assert (type(front.dep), front.context.secrets["a"]) == (found.Dep, "b")
+
+
+def test_v24_fields_of_a_dataclass_are_parameters(define):
+    found = define(
+        """
+        import dataclasses
+        from typing import ClassVar
+
+        @dataclasses.dataclass
+        class Front(chains.ChainletBase):
+            limit: ClassVar[int] = 3
+            size: int = 3
+
+            async def run_remote(self) -> int: return 1
+        """
+    )
+    assert (found.only.code, found.only.location.source_line) == ("CH118", "    size: int = 3")
+    assert "`size` of `Front.__init__` is no dependency" in found.only.message
+
+
+def test_v24_an_init_that_a_decorator_wrote_is_checked_once_also_if_construction_came_first(define):
+    found = define(
+        """
+        import dataclasses
+
+        @dataclasses.dataclass
+        class Front(chains.ChainletBase):
+            size: int = 3
+
+            async def run_remote(self) -> int: return 1
+
+        Front()
+        """
+    )
+    assert found.codes == ["CH118"]
+
+
+def test_a_mixin_may_have_a_new_of_its_own(define):
+    found = define(
+        """
+        class Counts:
+            def __new__(cls, *args, **kwargs):
+                instance = super().__new__(cls)
+                instance.given = kwargs
+                return instance
+
+        class Front(chains.ChainletBase, Counts):
+            async def run_remote(self) -> int: return 1
+        """
+    )
+    assert found.Front().given == {}
