@@ -43,7 +43,7 @@ async def _look_at(
             await engine.stop(handle, 0.0)
             status = None
     if status is None:
-        await distribution.forget(replica.id)
+        await distribution.forget(replica.id, replica.pid)
         ledger.apply(lambda s: _lost(s, replica.id))
         return
     # what the replica says it serves is the truth: the last patch may not have been written

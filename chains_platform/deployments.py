@@ -176,7 +176,7 @@ class Deployments:
         kept = self.kept(record, manifest, current if is_update else None)
         self._ledger.apply(lambda s: _with_chain(s, chain, record.created_at))
         self._ledger.apply(lambda s: begun(s, record, manifest.packages, kept, version))
-        self._switch.report(record.id, DeploymentState.QUEUED)
+        self._switch.report(record, DeploymentState.QUEUED)
         self._spawn(record.id, self._roll_out(record.id, version, manifest, kept))
         await self._ledger.saved()
         return self._ledger.state.deployments[record.id]
@@ -242,7 +242,7 @@ class Deployments:
         sets = {p.spec.display_name: self._rollout.new_set(record, p, version) for p in new}
         await self._rollout.start(deployment_id, version, manifest.packages, sets)
         await self._switch(lambda s: self._activated(s, deployment_id, version, manifest))
-        self._switch.report(deployment_id, DeploymentState.ACTIVE)
+        self._switch.report(self._ledger.state.deployments[deployment_id], DeploymentState.ACTIVE)
         self._switch.release_superseded(record.chain)
         if record.is_live:
             self._retirement.retire_later(deployment_id, version)
@@ -271,9 +271,7 @@ class Deployments:
                 message=diagnostic.message,
                 diagnostic=diagnostic.model_dump(mode="json"),
             )
-        self._switch.report(
-            deployment_id, DeploymentState.FAILED, diagnostics[0].message if diagnostics else ""
-        )
+        self._switch.report(record, DeploymentState.FAILED, diagnostics[0].message if diagnostics else "")
 
     # --- ends
 
@@ -296,7 +294,7 @@ class Deployments:
     def set_state(self, deployment_id: str, state: DeploymentState) -> None:
         """Record and tell how far a deployment is."""
         self._ledger.apply(lambda s: s.with_deployment(replace(s.deployments[deployment_id], state=state)))
-        self._switch.report(deployment_id, state)
+        self._switch.report(self._ledger.state.deployments[deployment_id], state)
 
     def _spawn(self, deployment_id: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -305,6 +303,8 @@ class Deployments:
         def finished(done: asyncio.Task[None]) -> None:
             if self._tasks.get(deployment_id) is done:
                 del self._tasks[deployment_id]
+            if not done.cancelled() and done.exception() is not None:
+                _log.error("deployment %s was not finished", deployment_id, exc_info=done.exception())
 
         task.add_done_callback(finished)
 

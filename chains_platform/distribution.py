@@ -49,6 +49,9 @@ ReplicaConnect = Callable[[str, str], ReplicaAdmin]
 """(address, replica id) -> its client."""
 
 
+_Process = tuple[str, int]
+
+
 class Distribution:
     """The clients of all replicas and what each was told last."""
 
@@ -59,8 +62,9 @@ class Distribution:
         self.gateway = gateway
         self._connect = connect
         self._token_of = token_of
-        self._clients: dict[str, ReplicaAdmin] = {}
-        self._sent: dict[str, ReplicaRoutes] = {}
+        # by replica and process: what the former process of a replica was told says nothing
+        self._clients: dict[_Process, ReplicaAdmin] = {}
+        self._sent: dict[_Process, ReplicaRoutes] = {}
         self._gateway_sent: GatewayRoutes | None = None
         self._serial = 0
         self._gateway_lock = asyncio.Lock()
@@ -68,15 +72,16 @@ class Distribution:
 
     def client(self, replica: ReplicaRecord) -> ReplicaAdmin:
         """The client of a replica that runs."""
-        found = self._clients.get(replica.id)
+        key = (replica.id, replica.pid or 0)
+        found = self._clients.get(key)
         if found is None:
-            found = self._clients[replica.id] = self._connect(replica.address, replica.id)
+            found = self._clients[key] = self._connect(replica.address, replica.id)
         return found
 
-    async def forget(self, replica_id: str) -> None:
+    async def forget(self, replica_id: str, pid: int | None) -> None:
         """A replica's process is gone: what it was told is void."""
-        self._sent.pop(replica_id, None)
-        client = self._clients.pop(replica_id, None)
+        self._sent.pop((replica_id, pid or 0), None)
+        client = self._clients.pop((replica_id, pid or 0), None)
         if client is not None:
             await client.close()
 
@@ -84,9 +89,9 @@ class Distribution:
         """The table a replica of that set is to have now."""
         return routing.replica_routes(self._ledger.state, set_id, self._token_of)
 
-    def launched_with(self, replica_id: str, table: ReplicaRoutes) -> None:
-        """A replica got this table with its launch."""
-        self._sent[replica_id] = table
+    def launched_with(self, replica_id: str, pid: int, table: ReplicaRoutes) -> None:
+        """A replica's process got this table with its launch."""
+        self._sent[replica_id, pid] = table
 
     async def sync(self) -> None:
         """Tell all that changed to all it concerns: replicas first, so that a callee knows its callers."""
@@ -104,7 +109,7 @@ class Distribution:
                     continue
                 if replica.set_id not in tables:
                     tables[replica.set_id] = routing.replica_routes(state, replica.set_id, self._token_of)
-                if self._sent.get(replica.id) != tables[replica.set_id]:
+                if self._sent.get((replica.id, replica.pid or 0)) != tables[replica.set_id]:
                     due.append((replica, tables[replica.set_id]))
             await asyncio.gather(*(self._tell(replica, table) for replica, table in due))
 
@@ -114,7 +119,7 @@ class Distribution:
         except LOST as error:
             _log.warning("routes of replica %s not delivered: %s", replica.id, error)
             return
-        self._sent[replica.id] = table
+        self._sent[replica.id, replica.pid or 0] = table
 
     async def sync_gateway(self) -> GatewayStatus | None:
         """The gateway's table; None if nothing changed or it can't be reached (it is told later)."""

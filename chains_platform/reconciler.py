@@ -154,7 +154,7 @@ class Reconciler:
         return handle
 
     def _record_process(self, handle: ReplicaHandle, request: StartRequest) -> None:
-        self._distribution.launched_with(handle.replica_id, request.launch.routes)
+        self._distribution.launched_with(handle.replica_id, handle.pid, request.launch.routes)
         self._change(
             handle.replica_id, pid=handle.pid, process_started=handle.started_at, address=handle.address
         )
@@ -189,7 +189,7 @@ class Reconciler:
 
     async def _start_failed(self, replica_id: str, handle: ReplicaHandle | None, error: Exception) -> None:
         diagnostics = await self._why(replica_id, handle, error)
-        await self._distribution.forget(replica_id)
+        await self._distribution.forget(replica_id, handle.pid if handle is not None else None)
         replica = self._ledger.state.replicas.get(replica_id)
         if replica is None or replica.state is ReplicaState.DRAINING:
             return
@@ -248,7 +248,7 @@ class Reconciler:
             diagnostics=self._engine.failure(handle, self._log_dir(replica_id)),
         )
         self._announcer.replica(self._ledger.state, replica_id)
-        await self._distribution.forget(replica_id)
+        await self._distribution.forget(replica_id, handle.pid)
         await self._distribution.sync()
 
     async def _stop(self, replica_id: str, drain_s: float, again: bool) -> None:
@@ -262,7 +262,7 @@ class Reconciler:
         handle = handle_of(replica)
         if handle is not None:
             await self._engine.stop(handle, drain_s)
-        await self._distribution.forget(replica_id)
+        await self._distribution.forget(replica_id, replica.pid)
         self._unwatch(replica_id)
         if again and self._is_known(replica_id):
             self._change(replica_id, state=ReplicaState.UNHEALTHY, pid=None, retry_at=self._clock())

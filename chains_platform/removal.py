@@ -50,7 +50,7 @@ class Removal:
     async def _delete(self, record: DeploymentRecord) -> None:
         await self._deployments.cancel(record.id)
         await self._switch(lambda s: changes.forget_deployment(s, record.id))
-        self._switch.report(record.id, DeploymentState.DELETED)
+        self._switch.report(record, DeploymentState.DELETED)
         self._retirement.release_later(record.id, self._drain_s)
 
 

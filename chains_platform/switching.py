@@ -8,7 +8,7 @@ from chains_platform import changes
 from chains_platform.distribution import LOST
 from chains_platform.parts import Parts
 from chains_platform.retirement import Retirement
-from chains_platform.state import State
+from chains_platform.state import DeploymentRecord, State
 from chains_protocol.control import DeploymentState, EventKind
 
 _GATEWAY_WAIT_S: Final = 15.0
@@ -46,16 +46,15 @@ class Switch:
         """Let the deployments that serve no more end, each when its last request did."""
         for record in self._ledger.state.deployments_of(chain):
             if record.state is DeploymentState.INACTIVE and record.members:
-                self.report(record.id, DeploymentState.INACTIVE)
+                self.report(record, DeploymentState.INACTIVE)
                 self._retirement.release_later(record.id)
 
-    def report(self, deployment_id: str, state: DeploymentState, message: str = "") -> None:
+    def report(self, record: DeploymentRecord, state: DeploymentState, message: str = "") -> None:
         """Add the event that tells a deployment's state."""
-        record = self._ledger.state.deployments[deployment_id]
         self._events.add(
             EventKind.DEPLOYMENT_STATE,
             record.chain,
-            deployment=deployment_id,
+            deployment=record.id,
             message=message,
             state=state.value,
             version=record.version,

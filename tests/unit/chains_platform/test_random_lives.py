@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from chains_platform.refusals import Refusal
 from chains_platform.state import DeploymentRecord, State
 from chains_protocol.control import DeploymentState
-from chains_protocol.errors import Code, Diagnostic
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.manifest import ChainManifest, PackageManifest
 from chains_protocol.patch import Action
 from chains_protocol.replica import PrepareReply, ReplicaState
@@ -61,7 +60,7 @@ class Life:
         self.story.append(chosen.__name__)
         try:
             await chosen()
-        except Refusal as refused:
+        except DiagnosticsError as refused:
             self.story.append(f"refused: {refused}")
 
     async def push(self) -> None:
