@@ -73,6 +73,12 @@ class Watch:
             if line.startswith("{"):
                 self.events.append(json.loads(line))
 
+    def close(self) -> None:
+        """The process has ended: read the rest and give the pipe back."""
+        self._thread.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [e for e in self.events if e["type"] == kind]
 
@@ -97,6 +103,7 @@ def watching(chains: Chains, source: str = "chain.py") -> Iterator[Watch]:
         if process.poll() is None:
             process.kill()
             process.wait()
+        watch.close()
 
 
 class Load:
