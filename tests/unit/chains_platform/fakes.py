@@ -152,6 +152,11 @@ class FakeReplica:
     def die(self) -> None:
         self.exited.set()
 
+    def digest_at(self, version: int) -> str:
+        """The package that a request of that version runs."""
+        fitting = [g for g in self.generations if g.since <= version]
+        return (fitting or self.generations)[-1 if fitting else 0].package_digest
+
     def _require(self) -> None:
         if not self.alive:
             raise ConnectionError("nobody listens")
@@ -212,6 +217,8 @@ class FakeReplica:
     async def retire(self, below: int) -> ReplicaStatus:
         self._require()
         self.calls.append(f"retire {below}")
+        serving = [g for g in self.generations if g.since <= below]
+        self.generations = serving[-1:] + [g for g in self.generations if g.since > below]
         return await self.status()
 
     async def wait_ready(self, is_alive: Callable[[], bool], timeout_s: float) -> ReplicaStatus:

@@ -43,19 +43,19 @@ class Life:
             calls.append("Helper")
         return manifest(*packages, package("Entry", code[2], calls=calls))
 
-    async def step(self) -> None:
+    async def step(self, *, gentle: bool = False) -> None:
+        """One random step; a gentle one takes nothing away from a request that is open."""
         steps: list[Callable[[], Awaitable[None]]] = [
             self.push,
             self.develop,
             self.patch,
             self.patch,
             self.patch,
-            self.kill,
             self.restart,
             self.promote,
             self.rollback,
-            self.delete,
         ]
+        steps += [] if gentle else [self.kill, self.delete]
         chosen = self.random.choice(steps)
         self.story.append(chosen.__name__)
         try:
@@ -174,15 +174,46 @@ class Life:
         assert chosen is not None
         assert chosen.addresses
         for address in chosen.addresses:
-            replica = alive[address]
-            assert replica.digest == wanted.digest
-            assert chosen.token in replica.routes.accepts
-            tables = {d.deployment: d for d in replica.routes.deployments}
-            for dependency in wanted.spec.dependencies:
-                callees = {c.class_name: c for c in tables[record.id].callees}
-                assert set(callees) == {d.class_name for d in wanted.spec.dependencies}
-                following = choose_set(callees[dependency.class_name].sets, record.version)
-                self._follow(record, package_of(record, dependency.display_name), following, alive)
+            assert chosen.token in alive[address].routes.accepts
+            self._inside(record, wanted, alive[address], alive)
+
+    def _inside(
+        self,
+        record: DeploymentRecord,
+        wanted: PackageManifest,
+        replica: FakeReplica,
+        alive: dict[str, FakeReplica],
+    ) -> None:
+        """A request of the record's version is in that replica: it runs the right code, and goes on."""
+        assert replica.digest_at(record.version) == wanted.digest
+        tables = {d.deployment: d for d in replica.routes.deployments}
+        for dependency in wanted.spec.dependencies:
+            callees = {c.class_name: c for c in tables[record.id].callees}
+            following = choose_set(callees[dependency.class_name].sets, record.version)
+            self._follow(record, package_of(record, dependency.display_name), following, alive)
+
+    # --- a request that is open while things change
+
+    async def open_request(self) -> tuple[DeploymentRecord, FakeReplica] | None:
+        """A request enters some deployment now; it stays in its entrypoint."""
+        live = [t for t in self.plane.gateway.table.targets if t.sets]
+        if not live:
+            return None
+        target = self.random.choice(live)
+        chosen = choose_set(target.sets, target.version)
+        assert chosen is not None
+        alive = {r.handle.address: r for r in self.plane.engine.running()}
+        self.plane.gateway.in_flight = {f"{target.deployment}.{target.version}": 1}
+        return self.plane.state.deployments[target.deployment], alive[chosen.addresses[0]]
+
+    def check_open(self, record: DeploymentRecord, entry: FakeReplica) -> None:
+        alive = {r.handle.address: r for r in self.plane.engine.running()}
+        assert entry.alive
+        self._inside(record, package_of(record, record.entrypoint), entry, alive)
+
+    def close_request(self) -> None:
+        self.plane.gateway.in_flight = {}
+        self.plane.gateway.finish()
 
 
 def package_of(record: DeploymentRecord, name: str) -> PackageManifest:
@@ -202,3 +233,18 @@ async def test_every_request_finds_the_code_of_its_version(plane: Plane, seed: i
         except BaseException:
             print("\n".join(life.story))  # noqa: T201 (how it came to this)
             raise
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_an_open_request_goes_on_with_the_code_it_began_with(plane: Plane, seed: int) -> None:
+    life = Life(plane, seed)
+    for _ in range(STEPS):
+        opened = await life.open_request()
+        for _ in range(3):
+            await life.step(gentle=True)
+            await plane.services.distribution.sync()
+            if opened is not None:
+                life.check_open(*opened)
+        life.close_request()
+        await life.settle()
+        life.check()
