@@ -6,8 +6,13 @@ import warnings
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location
 
 
-def parse(path: str, source: bytes) -> ast.Module:
+def parse(path: str, source: bytes, *, thorough: bool = False) -> ast.Module:
     """Parse one file.
+
+    Args:
+        path: shown in the diagnostic.
+        source: the file's bytes; an encoding cookie is honoured.
+        thorough: also find what only Python's compiler finds, as `return` outside a function.
 
     Raises:
         DiagnosticsError: CH152 with the place, if this is not valid Python.
@@ -16,7 +21,10 @@ def parse(path: str, source: bytes) -> ast.Module:
         with warnings.catch_warnings():
             # a doubtful escape sequence is the author's affair, not a reason to stop
             warnings.simplefilter("ignore")
-            return ast.parse(source, filename=path)
+            parsed = ast.parse(source, filename=path)
+            if thorough:
+                compile(parsed, path, "exec", dont_inherit=True)
+            return parsed
     except SyntaxError as error:
         raise DiagnosticsError([_syntax_error(path, error)]) from error
     except (ValueError, RecursionError, MemoryError) as error:

@@ -160,7 +160,7 @@ def module_facts(path: str, source: bytes, cache: StatementCache | None = None) 
     Raises:
         DiagnosticsError: CH152 if it is not valid Python.
     """
-    parsed = parse(path, source)
+    parsed = parse(path, source, thorough=True)
     imports = facts_of(parsed, source)
     module = module_name(path) or path
     where = Surroundings(module, path.endswith("__init__.py"), _has_lazy_annotations(parsed))

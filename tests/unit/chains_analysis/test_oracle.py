@@ -63,14 +63,35 @@ def check(before: SourceTree, after: SourceTree, ref: ChainletRef, cache: Analys
     if not new.failure and old.shape != new.shape and not verdict.needs_discovery:
         return f"{verdict.action} without discovery, but\n  {old.shape}\n  {new.shape}"
     if verdict.action in (Action.PATCHED, Action.RELOADED):
-        world = World(before)
-        running = world, build(world.chainlet(ref))
-        return _carry_out(verdict, after, ref, (old, new), running, tally=tally)
+        wrong = _disturbs(verdict, (before, after), ref, old)
+        return wrong or _carry_out(verdict, after, ref, (old, new), _running(before, ref), tally=tally)
     if verdict.action is Action.RESTARTED and _would_do(
         carry_plan(before, after, ref, cache), after, ref, new, before
     ):
         tally.heavier[verdict.action] += 1
     return ""
+
+
+def _running(tree: SourceTree, ref: ChainletRef) -> tuple[World, object]:
+    world = World(tree)
+    return world, build(world.chainlet(ref))
+
+
+def _disturbs(verdict: Verdict, trees: tuple[SourceTree, SourceTree], ref: ChainletRef, old: Start) -> str:
+    """Whether preparing the new generation is felt by the running one."""
+    before, after = trees
+    world, instance = _running(before, ref)
+    following = world.next(after, verdict.carry)
+    try:
+        cls = following.chainlet(ref)
+        if verdict.action is Action.RELOADED:
+            build(cls)
+    except Exception:  # noqa: S110
+        pass  # a failed preparation must not be felt either
+    said = answers(instance)
+    return (
+        "" if said == old.answers else f"{verdict.action} changed the running code: {said}\n  {old.answers}"
+    )
 
 
 def _carry_out(
@@ -103,8 +124,6 @@ def _carry_out(
     got = answers(fresh)
     if got != new.answers:
         return f"{action}: {got}\n  cold start: {new.answers}"
-    if answers(instance) != old.answers:
-        return f"{action} changed the running instance: {answers(instance)}\n  before: {old.answers}"
     if old.answers == new.answers and old.log == new.log:
         tally.heavier[action] += 1
     return ""

@@ -263,6 +263,25 @@ def test_a_syntax_error_is_a_diagnostic_with_file_and_line() -> None:
     assert (found.code, str(found.location)[:13]) == (Code.SYNTAX_ERROR, "helpers.py:24")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "    return 1\n    return 2\nreturn 3",
+        "    await x",
+        "    break",
+        "    nonlocal y",
+        "    x = 1\n    global x",
+    ],
+)
+def test_what_only_the_compiler_finds_is_a_syntax_error_too(text: str) -> None:
+    with pytest.raises(DiagnosticsError) as caught:
+        verdicts(("    return math.pi", text))
+    (found,) = caught.value.diagnostics
+    assert found.code is Code.SYNTAX_ERROR
+    assert found.location is not None
+    assert (found.location.path, found.location.line) == ("helpers.py", 23 + len(text.splitlines()) + 1)
+
+
 def test_a_deleted_module_that_is_still_imported_is_said_to_fail() -> None:
     model, glue = (judge(tree(FILES), tree({"chain.py": CHAIN}), ref) for ref in (MODEL, GLUE))
     assert model.action is RELOADED
