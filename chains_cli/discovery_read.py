@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import ValidationError
+
 from chains_cli import discovery_mocks
 from chains_cli.discovery_find import ChainletClass, find_entrypoint
 from chains_cli.placeholders import PlaceholderFinder, PlaceholderUsedError, is_user_file
@@ -22,6 +24,7 @@ from chains_protocol.spec import ChainSpec, DiscoveryReply, PythonSpec
 from truss_chains import validation
 from truss_chains.chainlet import declaration_of
 from truss_chains.describe import describe_chain
+from truss_chains.settings_errors import settings_diagnostics
 
 
 @dataclass(slots=True)
@@ -123,6 +126,11 @@ def _explain(error: BaseException, source: Path) -> _Failure:
     code = getattr(error, "code", None)
     if isinstance(code, Code):
         return _Failure((*_collected_errors(), _coded(error, code, source)))
+    if isinstance(error, ValidationError):
+        root = str(source.parent.resolve())
+        refused = settings_diagnostics(error, lambda filename: is_user_file(filename, root))
+        if refused:
+            return _Failure((*_collected_errors(), *refused))
     if isinstance(error, SyntaxError):
         return _Failure((*_collected_errors(), _syntax_error(error, source)))
     diagnostic = _import_failure(error, source)
@@ -134,9 +142,10 @@ def _explain(error: BaseException, source: Path) -> _Failure:
 
 def _coded(error: BaseException, code: Code, source: Path) -> Diagnostic:
     """An error that the SDK raised at once (V-02): its text begins with the code."""
-    return Diagnostic(
-        code=code, message=str(error).removeprefix(f"{code}: "), location=_user_place(error, source)
-    )
+    message, remedy = str(error).removeprefix(f"{code}: "), getattr(error, "remedy", None)
+    if remedy is not None:
+        message = message.removesuffix(f"; {remedy}")
+    return Diagnostic(code=code, message=message, help=remedy, location=_user_place(error, source))
 
 
 def _unique(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -161,8 +161,9 @@ def _items(name: str, given: Iterable[ItemT]) -> list[ItemT]:
     """The items of an argument; a text or a single object is refused instead of taken apart."""
     if isinstance(given, str | bytes | Mapping | BaseModel) or not isinstance(given, Iterable):
         raise ChainsUsageError(
-            f"`{name}` takes a list, not the single value {given!r}; write `{name}=[{given!r}]`.",
+            f"`{name}` takes a list, not the single value {given!r}",
             code=Code.BAD_REMOTE_CONFIG,
+            remedy=f"write `{name}=[{given!r}]`",
         )
     return list(given)
 

@@ -1,6 +1,7 @@
 """What a replica needs: cores, memory, accelerators."""
 
 import copy
+import difflib
 import re
 from enum import StrEnum
 from typing import Final, Literal
@@ -105,8 +106,10 @@ class Compute:
         if isinstance(predict_concurrency, str):
             if predict_concurrency != "cpu_count":
                 raise ChainsUsageError(
-                    f'`predict_concurrency` is a number or "cpu_count", not "{predict_concurrency}".',
+                    "`predict_concurrency` of `Compute` is a number or "
+                    f'"cpu_count", not "{predict_concurrency}"',
                     code=Code.BAD_REMOTE_CONFIG,
+                    remedy='write a number, or `predict_concurrency="cpu_count"`',
                 )
             predict_concurrency = cpu_count
         self._spec = ComputeSpec(
@@ -138,11 +141,20 @@ def _accelerator_name(gpu: str | Accelerator | None) -> str | None:
     try:
         return Accelerator(gpu).value
     except ValueError:
-        hint = " The number of accelerators goes into `gpu_count`." if ":" in str(gpu) else ""
-        known = ", ".join(Accelerator)
         raise SettingsError(
-            f"`{gpu}` is not a known accelerator.{hint} Known are: {known}.", code=Code.BAD_REMOTE_CONFIG
+            f"`gpu` of `Compute`: `{gpu}` is not a known accelerator",
+            code=Code.BAD_REMOTE_CONFIG,
+            remedy=_accelerator_remedy(str(gpu)),
         ) from None
+
+
+def _accelerator_remedy(gpu: str) -> str:
+    name, separator, count = gpu.partition(":")
+    if separator and name in list(Accelerator) and count.isdecimal():
+        return f'write `gpu="{name}", gpu_count={count}`'
+    near = difflib.get_close_matches(gpu.upper().replace("-", "_"), list(Accelerator), n=1)
+    meant = f"did you mean `{near[0]}`? " if near else ""
+    return f"{meant}known are {', '.join(Accelerator)}"
 
 
 __all__ = ["Accelerator", "Compute", "ComputeSpec", "parse_memory"]

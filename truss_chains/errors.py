@@ -19,14 +19,22 @@ class ChainsError(Exception):
     Args:
         *args: the message, as for any exception.
         code: a code that is put in front of the message.
+        remedy: what to do about it, put behind the message.
         diagnostics: the findings behind the message, for tools.
     """
 
     def __init__(
-        self, *args: object, code: Code | None = None, diagnostics: Iterable[Diagnostic] = ()
+        self,
+        *args: object,
+        code: Code | None = None,
+        remedy: str | None = None,
+        diagnostics: Iterable[Diagnostic] = (),
     ) -> None:
         self.code = code
+        self.remedy = remedy
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
+        if remedy is not None and args:
+            args = (f"{args[0]}; {remedy}", *args[1:])
         if code is not None and args:
             args = (f"{code}: {args[0]}", *args[1:])
         super().__init__(*args)

@@ -102,9 +102,9 @@ class DockerImage(ClosedSettings):
     def _no_text(cls, value: Any) -> Any:  # raw input of any type
         if isinstance(value, str):
             raise ChainsUsageError(
-                f"`base_image` takes a `BasetenImage` or a `CustomImage`, not the text `{value}`; "
-                f'write `CustomImage(image="{value}")`.',
+                f"`base_image` takes a `BasetenImage` or a `CustomImage`, not the text `{value}`",
                 code=Code.BAD_REMOTE_CONFIG,
+                remedy=f'write `base_image=chains.CustomImage(image="{value}")`',
             )
         return value
 
@@ -122,9 +122,9 @@ class DockerImage(ClosedSettings):
             return self
         if new is not None:
             raise ChainsUsageError(
-                "`requirements_file` and its deprecated name `pip_requirements_file` are both given; "
-                "keep `requirements_file`.",
+                "`requirements_file` and its deprecated name `pip_requirements_file` are both given",
                 code=Code.BAD_REMOTE_CONFIG,
+                remedy="keep `requirements_file`",
             )
         _LOG.warning("`pip_requirements_file` is deprecated; write `requirements_file` instead.")
         # Not an assignment: that would validate, and come back here.

@@ -288,3 +288,16 @@ def test_autoscaling_bounds_are_ordered():
     assert chains.Autoscaling(min_replicas=0, max_replicas=10).min_replicas == 0
     with pytest.raises(ValidationError, match="above"):
         chains.Autoscaling(min_replicas=3, max_replicas=2)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "remedy"),
+    [("A10G:2", 'write `gpu="A10G", gpu_count=2`'), ("a10g", "did you mean `A10G`? known are T4, L4,")],
+)
+def test_an_unknown_accelerator_is_told_with_what_to_write(gpu, remedy):
+    with pytest.raises(ValueError, match="CH115") as caught:
+        chains.Compute(gpu=gpu)
+    assert caught.value.remedy.startswith(remedy)
+    assert str(caught.value) == f"CH115: `gpu` of `Compute`: `{gpu}` is not a known accelerator; " + (
+        caught.value.remedy
+    )
