@@ -45,7 +45,8 @@ def bind_unix(path: Path) -> socket.socket:
 def bind_tcp(host: str, port: int) -> socket.socket:
     """A listening TCP socket; port 0 means any free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # named, or asyncio does not recognise TCP and leaves Nagle's delay (40 ms an answer) on
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
     listener.listen(BACKLOG)
