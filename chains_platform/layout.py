@@ -12,6 +12,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from chains_protocol.base import Reply
+from chains_protocol.version import PROTOCOL_VERSION
 
 HOME_VARIABLE: Final = "CHAINS_HOME"
 MAX_SOCKET_BYTES: Final = 103
@@ -27,6 +28,7 @@ class PlatformFile(Reply):
     tell a process from a later one.
     """
 
+    protocol: int = PROTOCOL_VERSION
     pid: int
     started: float
     control_url: str

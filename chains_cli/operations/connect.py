@@ -13,7 +13,8 @@ def connect(settings: Settings, environ: Mapping[str, str], report: Report, *, s
     """Connect to `settings.remote`; `start` starts the platform of this machine if none runs.
 
     Raises:
-        DiagnosticsError: CH301, CH302, CH308, CH309 or CH314.
+        DiagnosticsError: CH301, CH308, CH309 or CH314. A remote elsewhere is not asked before the first
+            real request.
     """
     if settings.remote == LOCAL_REMOTE:
         from chains_cli.remotes import embedded
@@ -25,9 +26,7 @@ def connect(settings: Settings, environ: Mapping[str, str], report: Report, *, s
         raise DiagnosticsError([_unknown_remote(settings.remote)])
     from chains_cli.remotes.platform import PlatformRemote
 
-    remote = PlatformRemote(settings.remote, settings.token or "")
-    remote.health()
-    return remote
+    return PlatformRemote(settings.remote, settings.token or "")
 
 
 def _unknown_remote(name: str) -> Diagnostic:

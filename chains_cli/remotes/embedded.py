@@ -19,9 +19,10 @@ import platformdirs
 import psutil
 from pydantic import TypeAdapter, ValidationError
 
-from chains_cli.remotes.platform import PlatformRemote
+from chains_cli.remotes.platform import PlatformRemote, other_protocol
 from chains_protocol.base import Reply
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.version import PROTOCOL_VERSION
 
 HOME_VARIABLE: Final = "CHAINS_HOME"
 LOCAL_NAME: Final = "local"
@@ -40,6 +41,7 @@ Report = Callable[[str], None]
 class PlatformFile(Reply):
     """`platform/platform.json`; `started` is the process's start time in Unix seconds."""
 
+    protocol: int = PROTOCOL_VERSION
     pid: int
     started: float
     control_url: str
@@ -118,6 +120,9 @@ def ensure_running(
 ) -> PlatformRemote:
     """The platform of `home`, started if none runs. It outlives this process.
 
+    One that runs is not asked anything: its file says what it speaks, so that a push of an
+    unchanged Chain is one round trip.
+
     Args:
         home: its state directory; made if it is missing.
         report: told in a sentence that a platform is being started.
@@ -131,13 +136,9 @@ def ensure_running(
     if running is None:
         report("starting the platform of this machine")
         running = _start(home, command, environ, patience)
-    remote = running.remote()
-    try:
-        remote.health()
-    except BaseException:
-        remote.close()
-        raise
-    return remote
+    if running.file.protocol != PROTOCOL_VERSION:
+        raise other_protocol(running.file.control_url, running.file.protocol)
+    return running.remote()
 
 
 def shutdown(home: Path, *, patience: Patience = Patience(STOP_TIMEOUT_S)) -> bool:

@@ -83,7 +83,7 @@ class PlatformRemote:
     def health(self) -> Health:
         health = self._client.ask("GET", "/v1/health", Health)
         if health.protocol != PROTOCOL_VERSION:
-            raise _other_protocol(self._client.url, health.protocol)
+            raise other_protocol(self._client.url, health.protocol)
         return health
 
     def plan(self, chain: str, request: PlanRequest) -> PlanReply:
@@ -255,7 +255,8 @@ def _broke_off(chain: str, error: httpx.TransportError) -> DiagnosticsError:
     )
 
 
-def _other_protocol(url: str, protocol: int) -> DiagnosticsError:
+def other_protocol(url: str, protocol: int) -> DiagnosticsError:
+    """CH314, and which side is older."""
     older = "the platform" if protocol < PROTOCOL_VERSION else "this tool"
     return DiagnosticsError(
         [
@@ -269,4 +270,4 @@ def _other_protocol(url: str, protocol: int) -> DiagnosticsError:
     )
 
 
-__all__ = ["PlatformRemote"]
+__all__ = ["PlatformRemote", "other_protocol"]

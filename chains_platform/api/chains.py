@@ -32,9 +32,12 @@ _LOOK_S = 2.0
 
 
 async def plan(services: Services, request: Request) -> Response:
-    return reply(
-        await services.deployments.plan(name_of(request, "chain"), await parse(request, PlanRequest))
-    )
+    """What is there already is in the answer: a push that changes nothing asks only this."""
+    planned = await services.deployments.plan(name_of(request, "chain"), await parse(request, PlanRequest))
+    current = services.ledger.state.deployments.get(planned.current_deployment or "")
+    if planned.unchanged and current is not None:
+        planned = planned.model_copy(update={"current": _info(services, current)})
+    return reply(planned)
 
 
 async def deploy(services: Services, request: Request) -> Response:

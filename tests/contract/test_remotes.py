@@ -330,6 +330,7 @@ def test_a_push_of_an_unchanged_chain_sends_nothing(remote: Remote, build: Build
     again, second = push(remote, packages, DeployWish())
     assert again.unchanged
     assert {type(step) for step in again.steps} == {KeepChainlet}
+    assert again.current is not None and again.current.id == first.id, "nothing more has to be asked"
     assert second.id == first.id
     changed, third = push(remote, build(step=202), DeployWish())
     assert {type(step) for step in changed.steps} >= {UploadBlobs, Deploy}

@@ -50,7 +50,7 @@ url = f"http://127.0.0.1:{server.server_port}"
 me = psutil.Process()
 (home / "platform.json").write_text(json.dumps({
     "pid": me.pid, "started": me.create_time(), "control_url": url, "gateway_url": url,
-    "gateway_pid": me.pid, "instance": "i",
+    "gateway_pid": me.pid, "instance": "i", "protocol": PROTOCOL,
 }))
 server.serve_forever()
 """
