@@ -1,6 +1,7 @@
 """`chains check`, `graph`, `package`: what is wrong, what a chain is, what would be deployed."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,64 @@ def test_everything_that_is_wrong_is_told_at_once(
     assert (done.code, done.err) == (1, "")
     text = done.out.replace(tool.cwd.as_uri(), "file:///work")
     golden(f"check-{format}", text.replace(f'"version": "{tool_version()}"', '"version": "0"'))
+
+
+def marked(path: Path) -> list[tuple[str, int]]:
+    """Codes and lines of a program whose lines name the code that they provoke."""
+    lines = enumerate(path.read_text("utf-8").splitlines(), 1)
+    return [(match[1], number) for number, line in lines if (match := re.search(r"# (CH\d{3})$", line))]
+
+
+@pytest.mark.parametrize("format", ["text", "json", "github", "sarif"])
+def test_twelve_mistakes_are_twelve_diagnostics_at_their_lines(
+    tool: Tool, program: Program, golden: Golden, format: str
+) -> None:
+    """V-01, V-22, V-24, V-25, V-40, V-43, V-45, V-46, V-48, V-55, V-62, and settings that end the reading."""
+    path = program("cli_twelve.py")
+    done = tool("check", "twelve.py", "--format", format)
+    assert (done.code, done.err) == (1, "")
+    golden(f"twelve-{format}", done.out.replace(tool.cwd.as_uri(), "file:///work"))
+    expected = marked(path)
+    assert len({code for code, _ in expected}) == 12
+    assert found_in(done.out, format) == expected
+
+
+def found_in(text: str, format: str) -> list[tuple[str, int]]:
+    """Codes and lines, read from one of the formats."""
+    if format == "text":
+        pattern = r"^error\[(CH\d+)\]: .*\n  --> twelve\.py:(\d+)$"
+        return [(m[1], int(m[2])) for m in re.finditer(pattern, text, re.MULTILINE)]
+    if format == "github":
+        pattern = r"^::error title=(CH\d+),file=twelve\.py,line=(\d+),col=\d+::"
+        return [(m[1], int(m[2])) for m in re.finditer(pattern, text, re.MULTILINE)]
+    document = json.loads(text)
+    if format == "json":
+        return [(d["code"], d["location"]["line"]) for d in document["diagnostics"]]
+    results = document["runs"][0]["results"]
+    places = [r["locations"][0]["physicalLocation"]["region"]["startLine"] for r in results]
+    return [(r["ruleId"], line) for r, line in zip(results, places, strict=True)]
+
+
+def test_a_file_with_every_accepted_type_has_no_finding(tool: Tool, program: Program) -> None:
+    """V-45: nothing is said, not even a note."""
+    program("cli_all_types.py")
+    done = tool.ok("check", "all_types.py")
+    assert done.out == "ok: chain `Socket`, entrypoint `Socket`, 10 chainlets\n"
+    assert json.loads(tool.ok("check", "all_types.py", "--format", "json").out)["diagnostics"] == []
+
+
+@pytest.mark.parametrize("name", ["twelve", "hello"])
+def test_sarif_fits_the_official_schema(tool: Tool, program: Program, name: str) -> None:
+    """By the models of `pydantic-sarif`, which are generated from it and refuse unknown properties."""
+    from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Log
+
+    program(f"cli_{name}.py")
+    text = tool("check", f"{name}.py", "--format", "sarif").out
+    assert len(Log.model_validate_json(text).runs[0].results or []) == (12 if name == "twelve" else 0)
+    broken = json.loads(text)
+    broken["runs"][0]["tool"]["driver"]["unknown"] = 1
+    with pytest.raises(ValueError, match="unknown"):
+        Log.model_validate(broken)
 
 
 def test_sarif_has_what_the_standard_requires(tool: Tool, program: Program) -> None:

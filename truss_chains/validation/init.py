@@ -115,12 +115,7 @@ class _InitRules:
     ) -> Iterator[Diagnostic]:
         target = marker.chainlet_class
         if not isinstance(target, type) or not _can_be_dependency(target):
-            yield self._problem(
-                Code.BAD_DEPENDENCY,
-                parameter,
-                f"`depends` was given `{getattr(target, '__name__', target)}`, which is no Chainlet class",
-                "name a subclass of `ChainletBase`, `TrussChainlet` or `EngineBuilderLLMChainlet`",
-            )
+            yield self._problem(Code.BAD_DEPENDENCY, parameter, *_no_chainlet(target))
             return
         other = used.setdefault(target, parameter.name)
         if other != parameter.name:
@@ -161,6 +156,26 @@ class _InitRules:
     def _problem(self, code: Code, parameter: inspect.Parameter, message: str, remedy: str) -> Diagnostic:
         at = self._subject.sources.of_parameter(self._subject.cls, self._function, parameter.name)
         return self._subject.problem(code, ErrorKind.TYPE_ERROR, message, remedy, at=at, method=_INIT)
+
+
+def _no_chainlet(target: object) -> tuple[str, str]:
+    """What `depends` was given instead of a Chainlet class, and what to write."""
+    if is_chainlet_class(type(target)):
+        name = type(target).__name__
+        return f"`depends` was given an object of `{name}`, not the class", f"write `chains.depends({name})`"
+    # not the text of an arbitrary object: that may be anything, and differ from run to run
+    given = f"`{target.__name__}`" if isinstance(target, type) else _short(target)
+    return (
+        f"`depends` was given {given}, which is no Chainlet class",
+        "name a subclass of `ChainletBase`, `TrussChainlet` or `EngineBuilderLLMChainlet`",
+    )
+
+
+def _short(target: object) -> str:
+    if isinstance(target, str | int | float | None):
+        return f"`{target!r}`"
+    name = getattr(target, "__name__", None)
+    return f"`{name}`" if isinstance(name, str) else f"an object of the type `{type(target).__name__}`"
 
 
 def _can_be_dependency(target: type) -> bool:
