@@ -185,6 +185,7 @@ class Reconciler:
             launch=launch,
             log_dir=self._log_dir(replica.id),
             env_variables=package.spec.options.env_variables,
+            cpu_count=package.spec.compute.cpu_count,
         )
 
     async def _start_failed(self, replica_id: str, handle: ReplicaHandle | None, error: Exception) -> None:

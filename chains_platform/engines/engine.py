@@ -22,7 +22,8 @@ class StartRequest:
 
     `package_dir` is a materialised package, `python` the interpreter of its environment,
     `env_variables` are the user's and are added to a minimal environment, `log_dir` is
-    created if it is missing and receives `stdout.log` and `stderr.log`.
+    created if it is missing and receives `stdout.log` and `stderr.log`. `cpu_count` bounds the
+    threads that numeric libraries start by themselves.
     """
 
     replica_id: str
@@ -31,6 +32,7 @@ class StartRequest:
     launch: ReplicaLaunch
     log_dir: Path
     env_variables: Mapping[str, str] = field(default_factory=dict)
+    cpu_count: int = 1
 
 
 @dataclass(frozen=True)

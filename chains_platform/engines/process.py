@@ -2,7 +2,9 @@
 
 `Compute.cpu_count` and `memory` are wishes here, not limits: an address-space limit would
 stop programs that only map memory (torch does), and anything finer needs rights that a
-user's process does not have. `predict_concurrency` is kept by the replica itself.
+user's process does not have. Numeric libraries are told the `cpu_count`, because each would
+otherwise start a thread a core of the machine, in every replica. `predict_concurrency` is kept
+by the replica itself.
 """
 
 import asyncio
@@ -36,6 +38,8 @@ STDERR_LOG: Final = "stderr.log"
 _START_FILE: Final = "start.json"
 _LAST_LINES: Final = 40
 _MAX_TAIL_BYTES: Final = 256 * 1024
+_ALL_THREADS: Final = "OMP_NUM_THREADS"
+_LIBRARY_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DIAGNOSTICS: Final = TypeAdapter(tuple[Diagnostic, ...])
 
 
@@ -99,7 +103,7 @@ class ProcessEngine:
         )
 
     def _environment(self, request: StartRequest) -> dict[str, str]:
-        added = dict(request.env_variables)
+        added = {**thread_limits(request.cpu_count, request.env_variables), **request.env_variables}
         theirs = added.get("PYTHONPATH")
         runtime = str(self.runtime())
         added["PYTHONPATH"] = f"{runtime}{os.pathsep}{theirs}" if theirs else runtime
@@ -185,6 +189,16 @@ def machine_has_gpu(environ: Mapping[str, str]) -> bool:
     return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi", path=environ.get("PATH")) is not None
 
 
+def thread_limits(cpu_count: int, env_variables: Mapping[str, str]) -> dict[str, str]:
+    """How many threads numeric libraries start, as environment variables.
+
+    Nothing if the user says it with `OMP_NUM_THREADS`, which those libraries heed, too.
+    """
+    if _ALL_THREADS in env_variables:
+        return {}
+    return dict.fromkeys((_ALL_THREADS, *_LIBRARY_THREADS), str(cpu_count))
+
+
 def parse_failure(output: str) -> tuple[Diagnostic, ...]:
     """The diagnostics of the last `CHAINS-FAILED` line; empty if there is none that can be read."""
     lines = [line for line in output.splitlines() if line.startswith(FAILED_PREFIX)]
@@ -248,4 +262,12 @@ def _tail(path: Path, offset: int) -> str:
         return ""
 
 
-__all__ = ["FAILED_PREFIX", "ProcessEngine", "find_uv", "machine_has_gpu", "open_engine", "parse_failure"]
+__all__ = [
+    "FAILED_PREFIX",
+    "ProcessEngine",
+    "find_uv",
+    "machine_has_gpu",
+    "open_engine",
+    "parse_failure",
+    "thread_limits",
+]

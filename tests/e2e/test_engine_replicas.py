@@ -153,6 +153,7 @@ async def test_a_replica_sees_its_environment_and_nothing_of_the_authors(kit: Ki
     await kit.ready(handle)
     environ, cwd, prefix, path = json.loads(str(await call(handle, "")))
     assert environ["MINE"] == "1"
+    assert environ["OMP_NUM_THREADS"] == "1"
     assert "A_TOKEN" not in environ
     assert environ["PYTHONPATH"].endswith(":/theirs")
     assert environ["PATH"].startswith(f"{python.parent}:")

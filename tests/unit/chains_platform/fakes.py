@@ -62,6 +62,7 @@ def package(
     takes_context: bool = False,
     replicas: int = 1,
     gpu: str | None = None,
+    cpus: int = 1,
     health_checks: dict[str, int | None] | None = None,
     retries: int = 1,
     store: Bytes = BYTES,
@@ -84,7 +85,7 @@ def package(
         options=OptionsSpec(env_variables=env or {}, health_checks=health_checks or {}),
         assets=AssetsSpec(secret_keys=secrets),
         autoscaling=AutoscalingSpec(min_replicas=replicas, max_replicas=replicas),
-        compute=ComputeSpec(gpu=gpu),
+        compute=ComputeSpec(cpu_count=cpus, gpu=gpu),
     )
     files = {
         SPEC_FILE: spec.model_dump_json().encode(),
