@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -70,6 +71,16 @@ def test_a_readme_names_an_input_that_works(template: Template) -> None:
     readme = (template_root() / "init" / template.value / "README.md").read_text("utf-8")
     assert f"--input '{EXAMPLE_INPUTS[template]}'" in readme
     json.loads(EXAMPLE_INPUTS[template])
+
+
+def test_the_first_page_names_what_the_template_writes(tool: Tool) -> None:
+    tool.ok("init", "my_chain")
+    page = (template_root().parent / "README.md").read_text("utf-8")
+    commands = page.partition("chains init my_chain")[2].partition("```")[0]
+    files = set(re.findall(r"chains (?:check|run-local|push|watch) (\S+)", commands))
+    chain = tool.ok("check", "my_chain/chain.py", "--output", "json").result["chain"]
+    assert files == {"chain.py"}
+    assert set(re.findall(r"chains call (\S+)", commands)) == {chain}
 
 
 @pytest.mark.parametrize("template", list(Template))
