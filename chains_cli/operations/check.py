@@ -4,15 +4,25 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit, diagnostics_exit
+from chains_cli.interpreters import choose_interpreter
 from chains_cli.operations.packages import prepare
 from chains_cli.operations.source import SourceOptions
 from chains_cli.operations.types import check_types
 from chains_cli.settings import Settings
-from chains_protocol.errors import Diagnostic, DiagnosticsError, sort_diagnostics
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, sort_diagnostics
+
+_UNREADABLE: Final = {
+    Code.SOURCE_NOT_FOUND,
+    Code.SOURCE_NOT_A_FILE,
+    Code.SYNTAX_ERROR,
+    Code.INTERPRETER_UNUSABLE,
+}
+"""A file about which mypy has nothing to add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ def check(
 ) -> CheckResult:
     """Read the chain and build its packages in memory; nothing is written or sent.
 
-    `types` also runs mypy on the file, once it is a valid chain.
+    `types` also runs mypy on the file, unless it is no readable Python file.
     """
     found: list[Diagnostic] = []
 
@@ -54,7 +64,11 @@ def check(
     try:
         prepared = prepare(source, entrypoint, settings, options=options, report=collect, environ=environ)
     except DiagnosticsError as error:
-        return CheckResult(sort_diagnostics([*found, *error.diagnostics]))
+        found += error.diagnostics
+        if types and not _UNREADABLE & {d.code for d in error.diagnostics}:
+            path = settings.cwd / source
+            found += check_types(path, choose_interpreter(path, options.python, environ).executable, environ)
+        return CheckResult(sort_diagnostics(found))
     if types:
         found += check_types(Path(prepared.spec.source), prepared.spec.python.executable, environ)
     packages = prepared.packages

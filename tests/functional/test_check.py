@@ -33,6 +33,24 @@ def test_everything_that_is_wrong_is_told_at_once(
     golden(f"check-{format}", text.replace(f'"version": "{tool_version()}"', '"version": "0"'))
 
 
+def test_types_adds_what_mypy_finds_at_its_place(tool: Tool, program: Program) -> None:
+    """CH130 beside the other codes, with line and column; the rule of mypy is named."""
+    path = program("cli_typing_faults.py")
+    done = tool("check", "typing_faults.py", "--types", "--format", "github")
+    assert done.code == 1
+    found = re.findall(r"title=(CH\d+),file=typing_faults.py,line=(\d+),col=(\d+)::(.*)", done.out)
+    assert [(code, int(line)) for code, line, _, _ in found] == marked(path)
+    assert [text.rpartition("[")[2] for code, *_, text in found if code == "CH130"] == [
+        "arg-type]",
+        "return-value]",
+    ]
+    assert not [column for *_, column, _ in found if int(column) < 5]
+
+
+def test_types_is_quiet_about_a_file_that_cannot_be_read(tool: Tool) -> None:
+    assert "CH130" not in tool("check", "missing.py", "--types").out
+
+
 def marked(path: Path) -> list[tuple[str, int]]:
     """Codes and lines of a program whose lines name the code that they provoke."""
     lines = enumerate(path.read_text("utf-8").splitlines(), 1)
