@@ -192,15 +192,18 @@ class UseReader:
 
     def _bind_module(self, alias: ast.alias, imported: Import, target: str) -> None:
         local = alias.asname or alias.name.split(".")[0]
+        chain: tuple[str, ...] = ()
+        bound: tuple[str, ...] = ()
         if imported.name is not None:
-            meaning: tuple[str, tuple[str, ...]] = (target, (imported.name,))
+            module, bound = target, (imported.name,)
             self._lazy.add(f"{target}.{imported.name}")
         else:
-            meaning = (target if alias.asname else local, ())
+            module = target if alias.asname else local
+            chain = () if alias.asname else tuple(target.split(".")[1:])
         scope = self._scopes[-1] if self._scopes else None
         if scope is not None and local not in scope.outer:
-            scope.modules[local] = meaning
-        self._add(Ref(meaning[0], meaning[1] or tuple(target.split(".")[1:]), is_module=True))
+            scope.modules[local] = (module, bound)
+        self._add(Ref(module, bound or chain, is_module=True))
 
     def _target(self, node: ast.expr) -> None:
         if isinstance(node, ast.Name):

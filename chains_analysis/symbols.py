@@ -236,7 +236,7 @@ def _statement_facts(
     docs = _strip_own_docstring(node) if isinstance(node, ast.ClassDef) else strip_docstrings(node)
     kind = Kind.NOTHING if is_first and _is_text(node) else kind_of(node)
     names = tuple(sorted(bound_names([node]))) if kind is not Kind.NOTHING else ()
-    class_facts = _class_facts(node, where) if isinstance(node, ast.ClassDef) else None
+    class_facts = _class_facts(node, where, dynamic) if isinstance(node, ast.ClassDef) else None
     docs += [m.docs for m in class_facts.members] if class_facts else []
     fingerprint = _class_fingerprint(class_facts) if class_facts else _fingerprint(node)
     salt = "lazy annotations" if where.has_lazy_annotations else ""
@@ -270,13 +270,13 @@ def _uses(node: ast.stmt, where: Surroundings, class_facts: ClassFacts | None) -
     return reader.uses()
 
 
-def _class_facts(node: ast.ClassDef, where: Surroundings) -> ClassFacts:
+def _class_facts(node: ast.ClassDef, where: Surroundings, dynamic: tuple[Opaque, ...]) -> ClassFacts:
     first = _first_line(node)
     head = UseReader(where, first)
     head.class_head(node)
-    names = bound_names(node.body)
+    within = _ClassBody(where, first, bound_names(node.body), dynamic)
     bases = tuple(_base_name(b) for b in node.bases)
-    members = [m for position, n in enumerate(node.body) for m in _members(n, position, where, first, names)]
+    members = [m for position, n in enumerate(node.body) for m in _members(n, position, within)]
     outline = [*node.bases, *node.keywords, *node.decorator_list]
     return ClassFacts(
         _hash(node.name, *map(_fingerprint, outline)),
@@ -291,12 +291,25 @@ def _base_name(node: ast.expr) -> tuple[str, ...]:
     return dotted(node.value if isinstance(node, ast.Subscript) else node)
 
 
-def _members(
-    node: ast.stmt, position: int, where: Surroundings, first: int, names: set[str]
-) -> Iterator[Member]:
+@dataclass(frozen=True, slots=True)
+class _ClassBody:
+    """What the statements of one class body have in common."""
+
+    where: Surroundings
+    first_line: int
+    names: set[str]
+    dynamic: tuple[Opaque, ...]
+
+    def reader(self) -> UseReader:
+        return UseReader(self.where, self.first_line, self.names)
+
+
+def _members(node: ast.stmt, position: int, within: _ClassBody) -> Iterator[Member]:
     docs = _hash(*strip_docstrings(node))
-    line = _first_line(node) - first
-    head, body = UseReader(where, first, names), UseReader(where, first, names)
+    line = _first_line(node) - within.first_line
+    last = (node.end_lineno or node.lineno) - within.first_line
+    opaque = Uses(opaque=tuple(found for found in within.dynamic if line <= found.line <= last))
+    head, body = within.reader(), within.reader()
     if isinstance(node, FunctionNode):
         head.head(node)
         body.body(node, own_parameter(node))
@@ -305,6 +318,8 @@ def _members(
             *map(_fingerprint, [node.args, *node.decorator_list]),
             _fingerprint(node.returns),
         )
+        uses = merge([body.uses(), opaque])
+        is_on_class = any(dotted(d)[-1:] == ("classmethod",) for d in node.decorator_list)
         is_plain = not node.decorator_list and not (node.name.startswith("__") and node.name.endswith("__"))
         yield Member(
             node.name,
@@ -314,8 +329,9 @@ def _members(
             outline,
             docs,
             head.uses(),
-            body.uses(),
-            is_plain,
+            uses,
+            is_plain=is_plain,
+            changes_class=uses.changes_class or (is_on_class and bool(uses.own_stored | uses.own_changed)),
         )
         return
     head.statement(node)
@@ -324,7 +340,7 @@ def _members(
     value = getattr(node, "value", None)
     is_fixed = isinstance(value, ast.expr) and mutability_of(value) is Mutability.NONE
     for name in sorted(bound_names([node])) or [f"#{position}"]:
-        yield Member(name, kind, line, fingerprint, fingerprint, docs, head.uses(), Uses(), is_fixed=is_fixed)
+        yield Member(name, kind, line, fingerprint, fingerprint, docs, head.uses(), opaque, is_fixed=is_fixed)
 
 
 def _class_fingerprint(facts: ClassFacts) -> str:

@@ -12,8 +12,6 @@ from typing import Final
 
 from watchfiles import Change, awatch
 
-from chains_cli.watching.events import Report, Watching
-from chains_cli.watching.session import WatchSession
 from chains_cli.watching.snapshot import Snapshot
 
 DEBOUNCE_MS: Final = 20
@@ -76,26 +74,6 @@ async def saves(
         following.cancel()
 
 
-async def follow(
-    session: WatchSession,
-    snapshot: Snapshot,
-    stop: asyncio.Event,
-    report: Report,
-    *,
-    events: Events = system_events,
-) -> None:
-    """Run a round for every save until `stop` is set; rounds run in a thread, one at a time."""
-
-    def on_ready() -> None:
-        report(Watching(tuple(str(root.path) for root in snapshot.roots)))
-
-    warm = asyncio.ensure_future(asyncio.to_thread(session.warm_up))
-    async for files in saves(snapshot, stop, on_ready=on_ready, events=events):
-        await warm
-        await asyncio.to_thread(session.run_round, files)
-    await warm
-
-
 async def _next(bursts: AsyncIterator[Iterable[Path]]) -> Iterable[Path] | None:
     return await anext(bursts, None)
 
@@ -144,7 +122,6 @@ __all__ = [
     "STEP_MS",
     "Events",
     "distinct_roots",
-    "follow",
     "saves",
     "system_events",
 ]

@@ -103,16 +103,20 @@ class WatchSession:
         """What runs, as far as the session knows."""
         return self._state
 
-    def warm_up(self) -> None:
-        """Read what the first round will need, so that it is as quick as the others."""
+    def catch_up(self) -> bool:
+        """The first round: bring what runs to what was built at the start. True if that succeeded.
+
+        Also reads what the next round will need, so that it is as quick as those after it.
+        """
+        done = self._guarded(lambda started: self._apply(self._state.spec, self._state.packages, {}, started))
+        self._warm_up()
+        return done
+
+    def _warm_up(self) -> None:
         for package in self._state.packages:
             if has_source(package.manifest.spec):
                 with suppress(DiagnosticsError):  # the round will say so
                     warm_up(source_tree(package), chainlet_ref(package.manifest.spec), self._cache)
-
-    def catch_up(self) -> bool:
-        """The first round: bring what runs to what was built at the start. True if that succeeded."""
-        return self._guarded(lambda started: self._apply(self._state.spec, self._state.packages, {}, started))
 
     def run_round(self, changed: Iterable[Path]) -> bool:
         """Handle one burst of saves. True if what runs now is what the files say.

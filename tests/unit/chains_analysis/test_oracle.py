@@ -153,15 +153,23 @@ def run(seed: int, rounds: int) -> tuple[Tally, list[str]]:
         try:
             found = [check(program, after, ref, cache, tally) for ref in CHAINLETS]
         except DiagnosticsError as error:
-            found = [str(error)]
+            found = [] if any(map(_is_broken, after.files.values())) else [str(error)]
         wrong += [
             f"seed {seed}, round {number} ({names}): {text}\n{_changes(program, after)}"
             for text in found
             if text
         ]
-        if dice.random() < 0.3 and all(not cold_start(after, ref)[0].failure for ref in CHAINLETS):
+        if found and dice.random() < 0.3 and all(not cold_start(after, ref)[0].failure for ref in CHAINLETS):
             program = after
     return tally, wrong
+
+
+def _is_broken(source: bytes) -> bool:
+    try:
+        compile(source, "<file>", "exec")
+    except SyntaxError:
+        return True
+    return False
 
 
 def _changes(before: SourceTree, after: SourceTree) -> str:
