@@ -4,8 +4,8 @@ The answer depends on the sources only, so one workspace gives one package every
 import that text can't tell widens the answer to all Python files, and says where.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from chains_analysis.imports import Import, ImportFacts, absolute, import_facts
 from chains_analysis.tree import SourceTree, parents
@@ -25,10 +25,15 @@ class Widening:
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """Paths of the files reached, sorted; `widened` is empty if every import was known."""
+    """Paths of the files reached, sorted; `widened` is empty if every import was known.
+
+    `importers` maps a file to those that import it, in the order in which they were met; a
+    file that was asked for or only widened to has none.
+    """
 
     files: tuple[str, ...]
     widened: tuple[Widening, ...] = ()
+    importers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
 
 def closure(tree: SourceTree, modules: Iterable[str], read: FactsReader = import_facts) -> Closure:
@@ -44,6 +49,7 @@ def closure(tree: SourceTree, modules: Iterable[str], read: FactsReader = import
     """
     reached: set[str] = set()
     widened: set[Widening] = set()
+    importers: dict[str, dict[str, None]] = {}
     waiting = [name for module in modules for name in (*parents(module), module)]
     while waiting:
         module = waiting.pop()
@@ -54,11 +60,14 @@ def closure(tree: SourceTree, modules: Iterable[str], read: FactsReader = import
         facts = read(path, tree.files[path])
         widened.update(Widening(path, found.line, found.why) for found in facts.dynamic)
         for imported in facts.imports:
-            waiting += import_targets(tree, module, imported, read)
+            for target in import_targets(tree, module, imported, read):
+                waiting.append(target)
+                if (imported_path := tree.modules.get(target, path)) != path:
+                    importers.setdefault(imported_path, {})[path] = None
             if imported.name == "*" and _is_unknown_star(tree, module, imported, read):
                 widened.add(Widening(path, imported.line, "star import of a computed `__all__`"))
     files = tree.python_paths if widened else tuple(sorted(reached))
-    return Closure(files, tuple(sorted(widened)))
+    return Closure(files, tuple(sorted(widened)), {path: tuple(by) for path, by in importers.items()})
 
 
 def import_targets(tree: SourceTree, module: str, imported: Import, read: FactsReader) -> Iterator[str]:

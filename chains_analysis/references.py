@@ -7,9 +7,9 @@ every use it is kept how the object may be treated: read, called, handed on, cha
 
 import ast
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
+from chains_analysis.collector import Collector, Scope
 from chains_analysis.imports import Import, absolute, dotted, statement_imports
 from chains_analysis.parsing import parse_expression
 from chains_analysis.scopes import (
@@ -19,64 +19,17 @@ from chains_analysis.scopes import (
     first_parameter,
     function_locals,
 )
-from chains_analysis.uses import ELEMENT, Opaque, Ref, Role, Surroundings, Use, Uses
+from chains_analysis.uses import ELEMENT, Ref, Role, Use
 from chains_analysis.vocabulary import (
-    DOC_ATTRIBUTES,
     PURE_BUILTINS,
-    READING_METHODS,
     REFLECTION,
-    REFLECTION_ATTRIBUTES,
-    STARTING_CALLS,
-    STARTING_PATHS,
 )
 
 _HANDED_IN = Use.PASS | Use.ARGUMENT
 
 
-@dataclass(slots=True)
-class _Scope:
-    names: set[str]
-    outer: set[str] = field(default_factory=set)
-    is_class: bool = False
-    own: str | None = None
-    modules: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
-
-
-class UseReader:
+class UseReader(Collector):
     """Walks statements and collects `Uses`; one reader for one piece of code."""
-
-    def __init__(
-        self, where: Surroundings, first_line: int, class_names: Iterable[str] | None = None
-    ) -> None:
-        self._where = where
-        self._first_line = first_line
-        self._depth = 0
-        self._scopes = [_Scope(set(class_names), is_class=True)] if class_names is not None else []
-        self._load: set[Ref] = set()
-        self._call: set[Ref] = set()
-        self._own: set[str] = set()
-        self._own_stored: set[str] = set()
-        self._own_changed: set[str] = set()
-        self._lazy: set[str] = set()
-        self._opaque: list[Opaque] = []
-        self._flags: set[str] = set()
-
-    def uses(self) -> Uses:
-        """What has been collected so far."""
-        return Uses(
-            frozenset(self._load),
-            frozenset(self._call),
-            frozenset(self._own),
-            frozenset(self._own_stored),
-            frozenset(self._own_changed),
-            "leaks" in self._flags,
-            "class" in self._flags,
-            frozenset(self._lazy),
-            tuple(self._opaque),
-            "starts" in self._flags,
-            "starts later" in self._flags,
-            "docs" in self._flags,
-        )
 
     # -- statements
 
@@ -101,7 +54,7 @@ class UseReader:
         for decorator in node.decorator_list:
             self.expression(decorator, Use.CALL | Use.PASS)
             if not isinstance(decorator, ast.Call):
-                self._note_start(dotted(decorator))
+                self.note_start(dotted(decorator))
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.expression(default)
@@ -121,9 +74,9 @@ class UseReader:
     def body(self, node: FunctionNode, own: str | None = None) -> None:
         """A function's body; `own` is the parameter that holds its instance or class."""
         names, outer = function_locals(node)
-        self._enter(_Scope(names, outer, own=own))
+        self.enter(Scope(names, outer, own=own))
         self.statements(node.body)
-        self._leave()
+        self.leave()
 
     def _function(self, node: FunctionNode) -> None:
         self.head(node)
@@ -131,9 +84,9 @@ class UseReader:
 
     def _class(self, node: ast.ClassDef) -> None:
         self.class_head(node)
-        self._scopes.append(_Scope(bound_names(node.body), is_class=True))
+        self.scopes.append(Scope(bound_names(node.body), is_class=True))
         self.statements(node.body)
-        self._scopes.pop()
+        self.scopes.pop()
 
     def class_head(self, node: ast.ClassDef) -> None:
         """A class statement's decorators, bases and keywords."""
@@ -150,11 +103,11 @@ class UseReader:
     def _augmented(self, node: ast.AugAssign) -> None:
         self.expression(node.value)
         if isinstance(node.target, ast.Name):
-            self._name(node.target.id, (), Use.STORE, Role.PLAIN)
+            self.name(node.target.id, (), Use.STORE, Role.PLAIN)
         self._target(node.target)
 
     def _annotated(self, node: ast.AnnAssign) -> None:
-        in_function = self._depth > 0 and not (self._scopes and self._scopes[-1].is_class)
+        in_function = self.depth > 0 and not (self.scopes and self.scopes[-1].is_class)
         if not (in_function and isinstance(node.target, ast.Name)):
             self._annotation(node.annotation)
         if node.value is not None:
@@ -182,12 +135,12 @@ class UseReader:
             self.expression(node.value, Use.PASS)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        if not self._depth:
+        if not self.depth and not self.scopes:
             return  # a binding of the module; the symbol table has it
         for alias, imported in zip(node.names, statement_imports(node), strict=True):
-            target = absolute(imported, self._where.module, self._where.is_package)
+            target = absolute(imported, self.where.module, self.where.is_package)
             if target is not None:
-                self._lazy.add(target)
+                self.lazy.add(target)
                 self._bind_module(alias, imported, target)
 
     def _bind_module(self, alias: ast.alias, imported: Import, target: str) -> None:
@@ -196,19 +149,25 @@ class UseReader:
         bound: tuple[str, ...] = ()
         if imported.name is not None:
             module, bound = target, (imported.name,)
-            self._lazy.add(f"{target}.{imported.name}")
+            self.lazy.add(f"{target}.{imported.name}")
         else:
             module = target if alias.asname else local
             chain = () if alias.asname else tuple(target.split(".")[1:])
-        scope = self._scopes[-1] if self._scopes else None
+        scope = self.scopes[-1] if self.scopes else None
         if scope is not None and local not in scope.outer:
             scope.modules[local] = (module, bound)
-        self._add(Ref(module, bound or chain, is_module=True))
+        self.add(Ref(module, bound or chain, is_module=True))
+
+    def _annotation(self, node: ast.expr) -> None:
+        deferred = self.where.has_lazy_annotations
+        self.depth += deferred
+        self.expression(node, Use.READ, Role.ANNOTATION)
+        self.depth -= deferred
 
     def _target(self, node: ast.expr) -> None:
         if isinstance(node, ast.Name):
-            if any(node.id in scope.outer for scope in self._scopes) and not self._is_local(node.id):
-                self._add(Ref(node.id, (), Use.REBIND))
+            if any(node.id in scope.outer for scope in self.scopes) and not self.is_local(node.id):
+                self.add(Ref(node.id, (), Use.REBIND))
         elif isinstance(node, ast.Attribute | ast.Subscript):
             self._chain(node, Use.STORE, Role.PLAIN)
         elif isinstance(node, ast.Starred):
@@ -222,7 +181,7 @@ class UseReader:
     def expression(self, node: ast.expr, use: Use = Use.READ, role: Role = Role.PLAIN) -> None:
         """Collect from one expression whose value is used like `use`."""
         if isinstance(node, ast.Name):
-            self._name(node.id, (), use, role)
+            self.name(node.id, (), use, role)
         elif isinstance(node, ast.Attribute | ast.Subscript):
             self._chain(node, use, role)
         elif isinstance(node, ast.Call):
@@ -262,38 +221,38 @@ class UseReader:
         if role is Role.ANNOTATION and isinstance(node.value, str):
             parsed = parse_expression(node.value)
             if parsed is not None:
-                self._depth += 1  # whoever reads it does so later
+                self.depth += 1  # whoever reads it does so later
                 self.expression(parsed, Use.READ, role)
-                self._depth -= 1
+                self.depth -= 1
 
     def _lambda(self, node: ast.Lambda) -> None:
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.expression(default)
         names, outer = function_locals(node)
-        self._enter(_Scope(names, outer))
+        self.enter(Scope(names, outer))
         self.expression(node.body, Use.PASS)
-        self._leave()
+        self.leave()
 
     def _comprehension(self, node: Comprehension) -> None:
         self.expression(node.generators[0].iter, Use.PASS)  # evaluated outside
-        self._scopes.append(_Scope(set()))
+        self.scopes.append(Scope(set()))
         for position, generator in enumerate(node.generators):
             if position:
                 self.expression(generator.iter, Use.PASS)
-            self._scopes[-1].names |= bound_names([generator.target])
+            self.scopes[-1].names |= bound_names([generator.target])
             self._target(generator.target)
             for condition in generator.ifs:
                 self.expression(condition)
         results = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
         for result in results:
             self.expression(result, Use.PASS)
-        self._scopes.pop()
+        self.scopes.pop()
 
     def _called(self, node: ast.Call, use: Use, role: Role) -> None:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        self._note_start((*dotted(node.func)[:-1], name) if dotted(node.func) else (name,))
-        if isinstance(node.func, ast.Name) and not self._is_local(name) and self._builtin(node, name, use):
+        self.note_start((*dotted(node.func)[:-1], name) if dotted(node.func) else (name,))
+        if isinstance(node.func, ast.Name) and not self.is_local(name) and self._builtin(node, name, use):
             return
         if name == "import_module" and node.args and isinstance(node.args[0], ast.Constant):
             self._module_by_name(node.args[0].value)
@@ -312,7 +271,7 @@ class UseReader:
     def _builtin(self, node: ast.Call, name: str, use: Use) -> bool:
         """Handle the builtins that matter; True if the call needs no further look."""
         if name in ("globals", "locals", "vars", "dir") and not node.args:
-            self._give_up(node, f"calls `{name}()`", own_module=True)
+            self.give_up(node, f"calls `{name}()`", own_module=True)
         elif name == "__import__" and node.args and isinstance(node.args[0], ast.Constant):
             self._module_by_name(node.args[0].value)
         elif name in ("getattr", "hasattr", "setattr", "delattr") and len(node.args) >= 2:
@@ -320,8 +279,8 @@ class UseReader:
             return True
         elif name == "super":
             return True
-        if name in PURE_BUILTINS and not any(name in s.names for s in self._scopes):
-            self._add(Ref(name))  # a global of the same name would be used instead
+        if name in PURE_BUILTINS and not any(name in s.names for s in self.scopes):
+            self.add(Ref(name))  # a global of the same name would be used instead
             for argument in (*node.args, *(k.value for k in node.keywords)):
                 self.expression(argument, use & Use.PASS)
             return True
@@ -343,9 +302,9 @@ class UseReader:
 
     def _module_by_name(self, name: object) -> None:
         if isinstance(name, str) and not name.startswith("."):
-            self._add(Ref(name, (), Use.PASS, is_module=True))
-            if self._depth:
-                self._lazy.add(name)
+            self.add(Ref(name, (), Use.PASS, is_module=True))
+            if self.depth:
+                self.lazy.add(name)
 
     def _chain(self, node: ast.Attribute | ast.Subscript, use: Use, role: Role) -> None:
         parts: list[str] = []
@@ -356,96 +315,19 @@ class UseReader:
                 parts.append(ELEMENT)
             else:
                 parts.append(base.attr)
-                self._note_attribute(base)
+                self.note_attribute(base)
             base = base.value
         parts.reverse()
         if isinstance(base, ast.Name):
-            self._name(base.id, tuple(parts), use, role)
+            self.name(base.id, tuple(parts), use, role)
             if (base.id, parts[0]) in REFLECTION:
-                self._give_up(node, f"uses `{base.id}.{parts[0]}`")
+                self.give_up(node, f"uses `{base.id}.{parts[0]}`")
         elif _is_call_of(base, "super"):
-            self._own_member(tuple(parts), use)
+            self.own_member(tuple(parts), use)
         else:
             if use & Use.STORE and _is_call_of(base, "type"):
-                self._flags.add("class")
+                self.flags.add("class")
             self.expression(base, Use.PASS if use else Use.READ)
-
-    def _note_attribute(self, node: ast.Attribute) -> None:
-        if node.attr in REFLECTION_ATTRIBUTES:
-            self._give_up(node, f"uses `{node.attr}`")
-        elif node.attr in DOC_ATTRIBUTES:
-            self._flags.add("docs")
-        elif node.attr == "__class__" and isinstance(node.value, ast.Name):
-            self._flags.add("class")
-
-    def _name(self, name: str, chain: tuple[str, ...], use: Use, role: Role) -> None:
-        if name in DOC_ATTRIBUTES:
-            self._flags.add("docs")
-        scope = self._scope_of(name)
-        if scope is None:
-            self._add(Ref(name, chain, use, role))
-        elif scope.own == name:
-            self._own_member(chain, use)
-        elif name in scope.modules:
-            module, attributes = scope.modules[name]
-            self._add(Ref(module, (*attributes, *chain), use, role, is_module=True))
-        elif scope.is_class:
-            self._own.add(name)
-            self._add(Ref(name, chain, use, role))  # before it is bound in the class, it is the global
-
-    def _own_member(self, chain: tuple[str, ...], use: Use) -> None:
-        if not chain or chain[0] in ("__class__", "__dict__"):
-            self._flags.add("leaks")
-            return
-        member, rest = chain[0], chain[1:]
-        if use & Use.STORE and not rest:
-            self._own_stored.add(member)
-            return
-        self._own.add(member)
-        called = bool(use & Use.CALL) and bool(rest) and rest[-1] not in READING_METHODS
-        if use & Use.STORE or called or use & Use.PASS:
-            self._own_changed.add(member)
-
-    # -- places
-
-    def _annotation(self, node: ast.expr) -> None:
-        deferred = self._where.has_lazy_annotations
-        self._depth += deferred
-        self.expression(node, Use.READ, Role.ANNOTATION)
-        self._depth -= deferred
-
-    def _enter(self, scope: _Scope) -> None:
-        self._scopes.append(scope)
-        self._depth += 1
-
-    def _leave(self) -> None:
-        self._scopes.pop()
-        self._depth -= 1
-
-    def _scope_of(self, name: str) -> _Scope | None:
-        for distance, scope in enumerate(reversed(self._scopes)):
-            if scope.is_class and distance:
-                continue  # a class's names are not visible in its methods
-            if name in scope.outer:
-                return None
-            if name in scope.names:
-                return scope
-        return None
-
-    def _is_local(self, name: str) -> bool:
-        return self._scope_of(name) is not None
-
-    def _add(self, ref: Ref) -> None:
-        (self._call if self._depth else self._load).add(ref)
-
-    def _note_start(self, path: tuple[str, ...]) -> None:
-        if path and (path[-1] in STARTING_CALLS or path[:2] in STARTING_PATHS):
-            self._flags.add("starts later" if self._depth else "starts")
-
-    def _give_up(self, node: ast.AST, why: str, own_module: bool = False) -> None:
-        self._opaque.append(
-            Opaque(getattr(node, "lineno", self._first_line) - self._first_line, why, own_module)
-        )
 
 
 def _is_call_of(node: ast.expr, name: str) -> bool:
