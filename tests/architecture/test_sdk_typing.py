@@ -1,111 +1,92 @@
-"""What a type checker tells users about their own code."""
+"""What type checkers tell users about their own code."""
 
+import json
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
-
-PROGRAM = """
-from collections.abc import AsyncIterator
-from typing import Protocol
-
-import truss_chains as chains
-from truss_chains.remote_chainlet.truss_chainlet import TrussHandle
-
-
-class Speaks(Protocol):
-    async def run_remote(self, text: str) -> int: ...
+PROGRAM = ROOT / "tests" / "programs" / "typed_by_users.py"
+PACKAGES = (
+    "truss_chains",
+    "chains_protocol",
+    "chains_analysis",
+    "chains_runtime",
+    "chains_platform",
+    "chains_cli",
+)
 
 
-class Back(chains.ChainletBase):
-    remote_config = chains.RemoteConfig(
-        compute=chains.Compute(gpu="L4", predict_concurrency="cpu_count"),
-        options=chains.ChainletOptions(env_variables={"A": "1"}),
-        autoscaling=chains.Autoscaling(max_replicas=3),
+@dataclass
+class Told:
+    """What a type checker said: types and refused lines, by line number."""
+
+    types: dict[int, str] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
+
+
+def mypy(directory: Path) -> Told:
+    options = ["--strict", "--no-error-summary", "--config-file", "", "--cache-dir", str(directory / "cache")]
+    done = _run(sys.executable, "-m", "mypy", *options, str(PROGRAM))
+    told = Told()
+    for line in done.splitlines():
+        match = re.match(r".*typed_by_users\.py:(\d+): (error|note): (.*)", line)
+        assert match is not None, line
+        number, kind, text = int(match[1]), match[2], match[3]
+        if revealed := re.fullmatch(r'Revealed type is "(.*)"', text):
+            told.types[number] = re.sub(r"\b(?:\w+\.)+(?=\w)|\?", "", revealed[1])
+        elif kind == "error":
+            told.errors[number] = text
+    return told
+
+
+def pyright(directory: Path) -> Told:
+    shutil.copy(PROGRAM, directory)
+    config = {"include": [PROGRAM.name], "extraPaths": [str(ROOT)], "pythonPlatform": "Linux"}
+    path = directory / "pyrightconfig.json"
+    path.write_text(json.dumps(config))
+    done = _run(
+        sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(path)
     )
-
-    async def run_remote(self, text: str) -> int:
-        return len(text)
-
-
-class Wrapped(chains.TrussChainlet):
-    truss_dir = "./truss"
-
-
-@chains.mark_entrypoint("A name")
-class Front(chains.ChainletBase):
-    def __init__(
-        self,
-        back: Back = chains.depends(Back, retries=2),
-        spoken: Speaks = chains.depends(Back),
-        wrapped: TrussHandle = chains.depends(Wrapped),
-        context: chains.DeploymentContext = chains.depends_context(),
-    ) -> None:
-        self.back = back
-        reveal_type(chains.depends(Back))
-        reveal_type(chains.depends(Wrapped))
-        reveal_type(context.secrets["key"])
-
-    async def run_remote(self, text: str) -> AsyncIterator[str]:
-        reveal_type(await self.back.run_remote(text))
-        yield text
+    told = Told()
+    for item in json.loads(done)["generalDiagnostics"]:
+        number = item["range"]["start"]["line"] + 1
+        revealed = re.fullmatch(r'Type of ".*" is "(.*)"', item["message"], re.DOTALL)
+        if revealed:
+            told.types[number] = revealed[1]
+        elif item["severity"] == "error":
+            told.errors[number] = item["message"]
+    return told
 
 
-@chains.mark_entrypoint
-class Other(chains.ChainletBase):
-    async def run_remote(self) -> None: ...
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, cwd=ROOT)
+    assert done.stdout, done.stderr
+    return done.stdout
 
 
-reveal_type(Front)
-reveal_type(Other)
-reveal_type(Front.name)
-reveal_type(Front().display_name)
-reveal_type(Front.remote_config)
-reveal_type(Front.meta_data.is_entrypoint)
-with chains.run_local():
-    reveal_type(Front())
-wrong: Back = chains.depends(Other)
-chains.depends(Back, retries="3")
-"""
-
-REVEALED = [
-    "program.Back",
-    "truss_chains.remote_chainlet.truss_chainlet.TrussHandle",
-    "str",
-    "int",
-    "def (",
-    "def (",
-    "str",
-    "str",
-    "truss_chains.config.RemoteConfig",
-    "bool",
-    "program.Front",
-]
+def expected(checker: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(PROGRAM.read_text("utf-8").splitlines(), 1):
+        if "reveal_type(" in line:
+            common, _, pyrights = line.partition("  #: ")[2].partition(", pyright ")
+            assert common, line
+            yield number, pyrights if pyrights and checker == "pyright" else common
 
 
-def test_mypy_sees_dependencies_as_instances_of_their_class(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    options = ["--strict", "--no-error-summary", "--config-file", "", "--cache-dir", str(tmp_path / "cache")]
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", *options, str(program)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-        cwd=ROOT,
-    )
-    lines = [line.removeprefix(f"{program}:") for line in done.stdout.splitlines()]
-    revealed = [line.partition('type is "')[2].rstrip('"') for line in lines if "Revealed type" in line]
-    assert len(revealed) == len(REVEALED), done.stdout + done.stderr
-    for got, wanted in zip(revealed, REVEALED, strict=True):
-        assert got.removeprefix("builtins.").startswith(wanted), (got, wanted)
-    errors = [line.partition(": error: ")[2] for line in lines if ": error: " in line]
-    assert len(errors) == 2, done.stdout
-    assert 'expression has type "Other", variable has type "Back"' in errors[0]
-    assert '"retries"' in errors[1] or "depends" in errors[1]
+@pytest.mark.parametrize("checker", [mypy, pyright])
+def test_type_checkers_know_dependencies_stubs_streams_and_local_runs(checker, tmp_path):
+    told = checker(tmp_path)
+    assert told.types == dict(expected(checker.__name__))
+    lines = enumerate(PROGRAM.read_text("utf-8").splitlines(), 1)
+    assert sorted(told.errors) == [n for n, line in lines if line.endswith("# wrong")], told.errors
 
 
-def test_the_package_says_that_it_is_typed():
-    assert (ROOT / "truss_chains" / "py.typed").is_file()
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_packages_say_that_they_are_typed(package):
+    assert (ROOT / package / "py.typed").read_bytes() == b""
