@@ -41,7 +41,7 @@ def run_s(command: Sequence[str]) -> float:
     return time.perf_counter() - begin
 
 
-def main() -> None:
+def main(short: bool = False) -> None:
     """Measure in turns, so that a busy machine slows all alike."""
     with tempfile.TemporaryDirectory() as directory:
         peer = Path(directory) / "two_commands.py"
@@ -54,14 +54,14 @@ def main() -> None:
         for command in commands.values():
             run_s(command)  # write bytecode
         times: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(ROUNDS):
+        for _ in range(1 if short else ROUNDS):
             for name, command in commands.items():
                 times[name].append(run_s(command))
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratio = medians["chains"] / medians["typer"]
     shown = ", ".join(f"{name} {value * 1000:.0f} ms" for name, value in medians.items())
     print(f"help: {shown}; chains/typer = {ratio:.2f} (aim {AIM})")
-    if ratio > AIM:
+    if ratio > AIM and not short:
         sys.exit(1)
 
 
