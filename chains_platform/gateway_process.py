@@ -70,6 +70,8 @@ class GatewayProcess:
     host: str
     allowed_hosts: frozenset[str] = frozenset()
     on_restart: Callable[[GatewayRun], Awaitable[None]] | None = None
+    has_started: bool = field(default=False, init=False)
+    """Whether the gateway that runs was started here, not found running."""
     _pause_s: float = field(default=_FIRST_PAUSE_S, init=False)
 
     async def ensure(self, port: int) -> GatewayRun:
@@ -121,8 +123,10 @@ class GatewayProcess:
             await processes.stop(run.process, _STOP_S)
             processes.reap(run.process)
         self.layout.gateway_file.unlink(missing_ok=True)
+        self.layout.gateway_socket.unlink(missing_ok=True)
 
     async def _start(self, port: int) -> GatewayRun:
+        self.has_started = True
         log = self.layout.logs / "gateway.log"
         offset = log.stat().st_size if log.exists() else 0
         self.layout.gateway_file.unlink(missing_ok=True)

@@ -133,6 +133,8 @@ class Layout:
     def create(self) -> "Layout":
         """Make every directory, readable by its owner only.
 
+        The home itself is the user's: it keeps the mode it has, all below gets ours.
+
         Raises:
             PermissionError: the socket directory exists and belongs to someone else.
         """
@@ -147,6 +149,8 @@ class Layout:
             self.replicas,
         ):
             path.mkdir(mode=_OWNER_ONLY_DIR, parents=True, exist_ok=True)
+            if path != self.home:
+                path.chmod(_OWNER_ONLY_DIR)
         self.sockets.mkdir(mode=_OWNER_ONLY_DIR, parents=True, exist_ok=True)
         # the name is guessable and the parent may be /tmp: someone else may have been first
         found = self.sockets.lstat()

@@ -28,7 +28,7 @@ from chains_platform.rollout import Rollout
 from chains_platform.secrets import SecretStore
 from chains_platform.smoke import SmokeCall, smoke_call
 from chains_platform.store.store import Store
-from chains_platform.store.writer import Writer
+from chains_platform.store.writer import Writer, opening
 from chains_platform.switching import Switch
 from chains_platform.tokens import Tokens
 
@@ -128,9 +128,11 @@ async def open_services(
         timeouts: how long starts and drains may take.
     """
     limits = timeouts or Timeouts()
-    writer = await Writer.open(database_url or f"sqlite:///{layout.database}")
-    state = await writer.read(Store.load)
-    last_id = await writer.read(Store.last_event_id)
+    url = database_url or f"sqlite:///{layout.database}"
+    with opening(url):
+        writer = await Writer.open(url)
+        state = await writer.read(Store.load)
+        last_id = await writer.read(Store.last_event_id)
     ledger = Ledger(state, writer)
     blobs = BlobStore(layout.blobs, layout.packages)
     secrets = SecretStore(writer, tokens.secrets_key, clock)

@@ -55,6 +55,7 @@ class Supervisor:
         self._control_url = control_url
         self._keeper: asyncio.Task[None] | None = None
         self._services: Services | None = None
+        self._is_announced = False
         gateway.on_restart = self._restarted
 
     def gateway_url(self) -> str:
@@ -72,6 +73,7 @@ class Supervisor:
         me = processes.identify(os.getpid())
         if me is None or self._services is None:
             return
+        self._is_announced = True
         _LOGGER.info("serving at %s, chains at %s", self._control_url, self._run.url)
         self._layout.write_platform_file(
             PlatformFile(
@@ -92,6 +94,12 @@ class Supervisor:
         if self._services is not None:
             await self._services.stop_everything()
         self._layout.platform_file.unlink(missing_ok=True)
+
+    async def give_up(self) -> None:
+        """End the gateway unless others know of it: nobody would find it otherwise."""
+        await self.end()
+        if self._gateway.has_started and not self._is_announced:
+            await self._gateway.stop()
 
     async def end(self) -> None:
         """Stop watching the gateway; it goes on."""
@@ -125,10 +133,13 @@ async def serve(options: ServeOptions, environ: Mapping[str, str]) -> None:
                 gateway.ensure(options.gateway_port or kept.gateway),
                 asyncio.to_thread(importlib.import_module, "chains_platform.api.app"),
             )
-            ports.write_ports(layout.ports_file, ports.Ports(control=port, gateway=run.port))
             supervisor = Supervisor(layout, gateway, run, local_url(options.host, port))
-            services = await _open(supervisor, layout, tokens, client, environ)
-            await _run(supervisor, services, bound, options)
+            try:
+                ports.write_ports(layout.ports_file, ports.Ports(control=port, gateway=run.port))
+                services = await _open(supervisor, layout, tokens, client, environ)
+                await _run(supervisor, services, bound, options)
+            finally:
+                await supervisor.give_up()
 
 
 async def _open(

@@ -114,7 +114,8 @@ def _refused(message: str) -> Diagnostic:
     return Diagnostic(
         code=Code.REMOTE_REFUSED_TOKEN,
         message=message,
-        help="use the URL and the token of this platform: `chains platform status` shows both",
+        help="the token is in the file `platform/token` of the home that `chains platform status` shows; "
+        "for a platform elsewhere give it as CHAINS_TOKEN",
     )
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -88,6 +89,28 @@ class Writer:
                 write(connection)
 
 
+@contextmanager
+def opening(url: str) -> Iterator[None]:
+    """Says what to do when the state that is opened and read in this block can't be.
+
+    Raises:
+        DiagnosticsError: CH318 if the disk is full, CH309 if the database is damaged.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        found = _describe(error)
+        if found.code is not Code.DISK_FULL:
+            file = url.partition("///")[2] or url
+            found = Diagnostic(
+                code=Code.PLATFORM_START_FAILED,
+                message=f"the platform's state can't be read: {getattr(error, 'orig', None) or error}",
+                help=f"put a copy of `{file}` back; or move that file and those beside it named "
+                "`state.db-*` away to begin with nothing deployed, and push again",
+            )
+        raise DiagnosticsError([found]) from error
+
+
 def _describe(error: SQLAlchemyError) -> Diagnostic:
     text = str(getattr(error, "orig", None) or error)
     if "full" in text or "No space" in text:
@@ -99,4 +122,4 @@ def _describe(error: SQLAlchemyError) -> Diagnostic:
     return Diagnostic(code=Code.INTERNAL, message="the platform's state could not be written", detail=text)
 
 
-__all__ = ["Write", "Writer"]
+__all__ = ["Write", "Writer", "opening"]

@@ -121,6 +121,14 @@ class Platform:
 
     def start(self) -> None:
         """Start the control plane and wait until it answers."""
+        self._spawn()
+        until(lambda: self.layout.read_platform_file() is not None, 30)
+
+    def start_and_fail(self) -> None:
+        """Start the control plane, which is expected to end by itself."""
+        assert self._spawn().wait(60) == 4
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
         self.layout.platform_file.unlink(missing_ok=True)
         keep = {k: v for k, v in os.environ.items() if not k.startswith("CHAINS_")}
         with (self.home / "serve.log").open("ab") as log:
@@ -132,7 +140,7 @@ class Platform:
                 stderr=log,
                 start_new_session=True,
             )
-        until(lambda: self.layout.read_platform_file() is not None, 30)
+        return self._process
 
     @property
     def file(self) -> PlatformFile:

@@ -207,6 +207,17 @@ def test_shutdown_leaves_nothing(platform: Platform) -> None:
     until(lambda: platform.processes() == [], 20)
 
 
+def test_a_start_that_fails_leaves_no_gateway(platform: Platform) -> None:
+    platform.down()
+    for file in platform.home.glob("platform/state.db*"):
+        file.unlink()
+    platform.layout.database.write_bytes(b"garbage, but long enough to have been a database")
+
+    platform.start_and_fail()
+
+    assert platform.processes() == []
+
+
 def test_a_deleted_chain_is_gone(platform: Platform) -> None:
     platform.push(platform.packages.chain(source()), kind=PUBLISHED, environment="production")
 

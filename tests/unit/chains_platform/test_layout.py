@@ -31,6 +31,14 @@ def test_every_directory_is_its_owners_only(tmp_path: Path) -> None:
     assert layout.create() == layout
 
 
+def test_directories_that_others_could_read_are_closed(tmp_path: Path) -> None:
+    """A tool may have made them before, by its own umask; the home is the user's affair."""
+    (tmp_path / "platform" / "logs").mkdir(parents=True)
+    tmp_path.chmod(0o755)
+    layout = Layout(tmp_path, tmp_path / "s").create()
+    assert (mode(layout.platform), mode(layout.logs), mode(tmp_path)) == (0o700, 0o700, 0o755)
+
+
 def test_sockets_lie_in_the_runtime_directory_if_their_paths_fit(tmp_path: Path) -> None:
     short = find_layout({"XDG_RUNTIME_DIR": "/tmp"}, tmp_path)
     assert short.sockets.parent == Path("/tmp")

@@ -14,7 +14,7 @@ from chains_platform.secrets import CHAIN_KEY, SecretStore, missing_secrets
 from chains_platform.state import ChainRecord, EnvironmentMove, LogSource, State
 from chains_platform.store import schema
 from chains_platform.store.store import Store, differences
-from chains_platform.store.writer import Writer
+from chains_platform.store.writer import Writer, opening
 from chains_protocol.control import EventKind
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from tests.unit.chains_platform.fakes import package
@@ -257,3 +257,19 @@ def test_declared_but_unset_secrets_are_warned_of() -> None:
 
     assert [(d.code, d.chainlet) for d in found] == [(Code.MISSING_SECRET, "Entry")]
     assert "hf" in found[0].message
+
+
+@pytest.mark.parametrize(
+    "content", [b"garbage, but long enough to have been a database", b"SQLite format 3\0" * 200]
+)
+async def test_a_damaged_database_is_named_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "state.db"
+    file.write_bytes(content)
+    url = f"sqlite:///{file}"
+
+    with pytest.raises(DiagnosticsError) as caught, opening(url):
+        await Writer.open(url)
+
+    (said,) = caught.value.diagnostics
+    assert said.code is Code.PLATFORM_START_FAILED
+    assert str(file) in (said.help or "")
