@@ -62,9 +62,9 @@ class Endpoint:
         try:
             if not binary:
                 return adapter.dump_json(adapter.validate_python(result), by_alias=True)
-            from truss_chains.codec import encode_binary
+            from truss_chains.text_keys import dump_binary
 
-            return encode_binary(adapter.dump_python(adapter.validate_python(result), by_alias=True))
+            return dump_binary(adapter, adapter.validate_python(result))
         except (ValidationError, PydanticSerializationError, ValueError) as error:
             raise BadResult(result_problems(self.signature, error)) from error
 

@@ -104,9 +104,9 @@ class Binding:
         arguments = adapter.validate_python(given)
         if not self.dependency.options.use_binary:
             return adapter.dump_json(arguments, by_alias=True)
-        from truss_chains.codec import encode_binary
+        from truss_chains.text_keys import dump_binary
 
-        return encode_binary(adapter.dump_python(arguments, by_alias=True))
+        return dump_binary(adapter, arguments)
 
     def _way(self) -> tuple[Way, bytes]:
         call = current_call()

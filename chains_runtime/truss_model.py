@@ -32,6 +32,7 @@ from truss_chains.dependency import ContextMarker, DependencyMarker
 from truss_chains.errors import MissingDependencyError
 from truss_chains.remote_chainlet.truss_chainlet import TrussHandle, get_service_urls
 from truss_chains.remote_errors import exception_to_detail, status_of
+from truss_chains.text_keys import with_text_keys
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -200,9 +201,10 @@ def plain_answer(signature: CallSignature, result: object, *, binary: bool) -> A
     """The result as the server serialises it: JSON-able, or what msgpack takes."""
     adapter = signature.answer
     try:
-        return adapter.dump_python(
-            adapter.validate_python(result), mode="python" if binary else "json", by_alias=True
-        )
+        checked = adapter.validate_python(result)
+        if not binary:
+            return adapter.dump_python(checked, mode="json", by_alias=True)
+        return with_text_keys(adapter.dump_python(checked, by_alias=True))
     except ValueError as error:  # pydantic's two error classes are such
         raise BadResult(
             f"the result of `{signature.owner}.{signature.name}` does not fit: {error}"

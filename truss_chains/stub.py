@@ -11,6 +11,7 @@ from truss_chains.calling import CURRENT_REQUEST, Answer, CallPolicy
 from truss_chains.codec import decode, encode
 from truss_chains.http_transport import HttpTransport, OpenStream, Target
 from truss_chains.remote_errors import raise_for_error
+from truss_chains.text_keys import with_text_keys
 
 if TYPE_CHECKING:
     from truss_chains.config import RPCOptions
@@ -144,11 +145,12 @@ class StubBase:
         await self._http.aclose()
 
     def _body(self, inputs: object) -> bytes:
-        if not isinstance(inputs, BaseModel):
-            return encode(inputs, binary=self._binary)
         if self._binary:
-            return encode(inputs.model_dump(by_alias=True), binary=True)
-        return inputs.model_dump_json(by_alias=True).encode()
+            plain = inputs.model_dump(by_alias=True) if isinstance(inputs, BaseModel) else inputs
+            return encode(with_text_keys(plain), binary=True)
+        if isinstance(inputs, BaseModel):
+            return inputs.model_dump_json(by_alias=True).encode()
+        return encode(inputs, binary=False)
 
     def _headers(self, limit_s: float) -> dict[str, str]:
         headers = CURRENT_REQUEST.get().headers(limit_s)

@@ -113,9 +113,11 @@ def _unknown(form: Any) -> Refusal:
 def _key_refusal(key: Any) -> Refusal | None:
     """Keys of a JSON object are text, so a key has to be one value that can be read from text."""
     origin = typing.get_origin(key)
-    if key is Any or key in _KEY_LEAVES or origin is typing.Literal:
+    if key is Any or key in _KEY_LEAVES:
         return None
-    if isinstance(key, type) and issubclass(key, enum.Enum):
+    if origin is typing.Literal and all(isinstance(choice, str) for choice in typing.get_args(key)):
+        return None
+    if isinstance(key, type) and issubclass(key, enum.Enum) and _reads_from_text(key):
         return None
     if isinstance(key, typing.NewType):
         return _key_refusal(key.__supertype__)
@@ -127,6 +129,11 @@ def _key_refusal(key: Any) -> Refusal | None:
         f"`{form_text(key)}` can't be the key of a JSON object, which is text",
         "use `str` or `int` keys, or a list of pairs",
     )
+
+
+def _reads_from_text(choices: type[enum.Enum]) -> bool:
+    """pydantic reads an `IntEnum` from digits, and other enums from exactly their values."""
+    return issubclass(choices, int) or all(isinstance(choice.value, str) for choice in choices)
 
 
 def _special(form: Any, origin: Any) -> Refusal | None:

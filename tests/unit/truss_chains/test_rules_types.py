@@ -35,6 +35,14 @@ class Color(enum.Enum):
     RED = "red"
 
 
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Number(enum.Enum):
+    ONE = 1
+
+
 @dataclasses.dataclass
 class Point:
     x: int
@@ -85,7 +93,7 @@ ACCEPTED = [
     datetime.datetime, datetime.date, datetime.timedelta, decimal.Decimal, uuid.UUID, Path,
     list, dict, set, tuple, frozenset, typing.List, typing.Dict, typing.Tuple,  # noqa: UP006 (old spellings)
     list[int], list[list[int]], dict[str, list[Model]], dict[int, str], dict[Color, int],
-    dict[str, Any], list[Any],
+    dict[str, Any], list[Any], dict[Level, int], list[Number],
     tuple[int, ...], tuple[int, str], set[str], collections.deque[int],
     cabc.Sequence[int], cabc.Mapping[str, int],
     typing.List[int], typing.Dict[str, int],  # noqa: UP006 (old spellings)
@@ -126,6 +134,8 @@ REFUSED = [
     (dict[tuple[int, int], str], "key"),
     (dict[Model, str], "key"),
     (dict[bytes, str], "key"),
+    (dict[Number, str], "key"),
+    (dict[Literal[1, "a"], str], "key"),
     (dict[str | tuple[int], str], "key"),
     (WebSocketProtocol, "websocket"),
     (list[WebSocketProtocol], "websocket"),
