@@ -43,6 +43,12 @@ class CallSignature:
     optional: frozenset[str]
     result: Any
     """Type of the result, or of one stream item."""
+    keyword_only: frozenset[str] = frozenset()
+
+    @cached_property
+    def positional(self) -> tuple[str, ...]:
+        """The parameters that may be given by position, in order."""
+        return tuple(name for name in self.parameters if name not in self.keyword_only)
 
     @cached_property
     def arguments(self) -> TypeAdapter[dict[str, Any]]:
@@ -79,10 +85,11 @@ class CallSignature:
             TypeError: worded as Python words it for a call that does not fit.
         """
         if args:
-            names = tuple(self.parameters)
+            names = self.positional
             if len(args) > len(names):
                 raise TypeError(
-                    f"{self.owner}.{self.name}() takes {len(names)} arguments but {len(args)} were given"
+                    f"{self.owner}.{self.name}() takes {len(names)} positional arguments "
+                    f"but {len(args)} were given"
                 )
             for name, value in zip(names, args, strict=False):
                 if name in kwargs:
@@ -128,6 +135,7 @@ def read_signature(cls: type, method_name: str, *, untyped: bool = False) -> Cal
         parameters=types,
         optional=frozenset(p.name for p in parameters if p.default is not p.empty),
         result=_item(returned) if mode is Mode.STREAM else returned,
+        keyword_only=frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY),
     )
 
 

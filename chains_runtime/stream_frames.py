@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from chains_protocol.rpc import BINARY_TYPE
 from chains_protocol.spec import StreamItem
+from chains_runtime.endpoint import BadResult
 
 LINES_TYPE: Final = "application/x-ndjson"
 _LENGTH: Final = struct.Struct(">I")
@@ -30,13 +31,26 @@ def item_writer(item: StreamItem, adapter: TypeAdapter[Any], *, binary: bool) ->
         return _plain_bytes
     if item is StreamItem.STR:
         return _plain_text
-    if not binary:
-        return lambda value: adapter.dump_json(adapter.validate_python(value), by_alias=True) + b"\n"
+    write = _binary_writer(adapter) if binary else _line_writer(adapter)
 
+    def checked(value: Any) -> bytes:
+        try:
+            return write(value)
+        except ValueError as error:  # pydantic's and msgpack's errors are such
+            raise _misfit(str(error)) from error
+
+    return checked
+
+
+def _line_writer(adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
+    return lambda value: adapter.dump_json(adapter.validate_python(value), by_alias=True) + b"\n"
+
+
+def _binary_writer(adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
     def write(value: Any) -> bytes:
-        from truss_chains.codec import encode_binary
+        from truss_chains.text_keys import dump_binary
 
-        payload = encode_binary(adapter.dump_python(adapter.validate_python(value), by_alias=True))
+        payload = dump_binary(adapter, adapter.validate_python(value))
         return _LENGTH.pack(len(payload)) + payload
 
     return write
@@ -45,13 +59,21 @@ def item_writer(item: StreamItem, adapter: TypeAdapter[Any], *, binary: bool) ->
 def _plain_bytes(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
-    return bytes(memoryview(value))
+    try:
+        return bytes(memoryview(value))
+    except TypeError as error:
+        raise _misfit(str(error)) from error
 
 
 def _plain_text(value: Any) -> bytes:
     if not isinstance(value, str):
-        raise TypeError(f"a stream of `str` yielded `{type(value).__qualname__}`")
+        raise _misfit(f"a stream of `str` yielded `{type(value).__qualname__}`")
     return value.encode()
+
+
+def _misfit(problem: str) -> BadResult:
+    """An item that is not what the annotation says (R-34)."""
+    return BadResult(f"Internal error in model/chainlet: an item of the stream does not fit: {problem}")
 
 
 async def read_items(

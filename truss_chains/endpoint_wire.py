@@ -12,8 +12,9 @@ from typing import Any, Final, NotRequired, Optional, cast
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from truss_chains.codec import decode_binary, encode_binary
+from truss_chains.codec import decode_binary
 from truss_chains.inspection import Endpoint, endpoint_of
+from truss_chains.text_keys import dump_binary
 
 _WIRE: Final = "__chains_wire__"
 
@@ -36,8 +37,8 @@ class EndpointWire:
         self.owner = cls.__name__
         self.endpoint = endpoint
         self.is_streaming = endpoint.stream_type is not None
-        self._names = tuple(p.name for p in endpoint.parameters)
-        self._known = frozenset(self._names)
+        self.positional = tuple(p.name for p in endpoint.parameters if not p.is_keyword_only)
+        self._known = frozenset(p.name for p in endpoint.parameters)
         self._required = frozenset(p.name for p in endpoint.parameters if not p.is_optional)
         self._inputs = _inputs_adapter(self.owner, endpoint)
         item = endpoint.stream_type if self.is_streaming else endpoint.return_type
@@ -47,8 +48,8 @@ class EndpointWire:
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Values:
         """The arguments that were given, by parameter; `TypeError` as Python says it if they don't fit."""
-        given: Values = dict(zip(self._names, args, strict=False))
-        fits = len(args) <= len(self._names) and given.keys().isdisjoint(kwargs)
+        given: Values = dict(zip(self.positional, args, strict=False))
+        fits = len(args) <= len(self.positional) and given.keys().isdisjoint(kwargs)
         given.update(kwargs)
         if not fits or not given.keys() <= self._known or not self._required <= given.keys():
             self._explain(args, kwargs)
@@ -59,13 +60,20 @@ class EndpointWire:
         checked = self._inputs.validate_python(given)
         if not binary:
             return self._inputs.dump_json(checked, by_alias=True)
-        return encode_binary(self._inputs.dump_python(checked, by_alias=True))
+        return dump_binary(self._inputs, checked)
 
     def decode_output(self, body: bytes, *, binary: bool) -> Any:
         """The result, or one item of a stream; `ValidationError` if it does not fit."""
         if not binary:
             return self._output.validate_json(body)
         return self._output.validate_python(decode_binary(body))
+
+    def decode_item(self, body: bytes, *, binary: bool) -> Any:
+        """One item of a stream; text and bytes are on the wire as they are (R-26)."""
+        kind = self.endpoint.stream_type
+        if kind is bytes:
+            return body
+        return body.decode() if kind is str else self.decode_output(body, binary=binary)
 
     # --- the callee's side -------------------------------------------------------------------------
 
@@ -85,12 +93,24 @@ class EndpointWire:
             checked = self._output.validate_python(value)
             if not binary:
                 return self._output.dump_json(checked, by_alias=True)
-            return encode_binary(self._output.dump_python(checked, by_alias=True))
+            return dump_binary(self._output, checked)
         except ValidationError as error:
             heading = f"The result of `{name}` does not match its return annotation:"
             raise BadResultError(_problems(heading, error)) from error
         except ValueError as error:  # among them pydantic's and msgpack's "can't be written"
             raise BadResultError(f"The result of `{name}` can't be written: {error}") from error
+
+    def encode_item(self, value: object, *, binary: bool) -> bytes:
+        """One item of a stream; `BadResultError` if it does not fit."""
+        kind = self.endpoint.stream_type
+        if kind not in (bytes, str):
+            return self.encode_output(value, binary=binary)
+        if isinstance(value, str):
+            return value.encode()
+        if kind is bytes and isinstance(value, bytes | bytearray | memoryview):
+            return bytes(value)
+        name = f"{self.owner}.{self.endpoint.method_name}"
+        raise BadResultError(f"`{name}` streams `{kind.__name__}`, and yielded `{type(value).__name__}`")
 
     def _explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         signature = inspect.signature(self.endpoint.function)

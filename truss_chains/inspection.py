@@ -46,6 +46,7 @@ class EndpointParameter:
     name: str
     annotation: Any  # a type form
     default: Any  # whatever the user wrote
+    is_keyword_only: bool = False
 
     @property
     def is_optional(self) -> bool:
@@ -225,7 +226,9 @@ def endpoint_of(cls: type) -> Endpoint:
         raise LookupError(f"`{cls.__name__}` has no method `{name}`")
     owner = defining_class(cls, name)
     parameters = tuple(
-        EndpointParameter(p.name, resolve(p.annotation, function, owner), p.default)
+        EndpointParameter(
+            p.name, resolve(p.annotation, function, owner), p.default, p.kind is p.KEYWORD_ONLY
+        )
         for p in parameters_of(function)[1:]
     )
     raw_return = signature_of(function).return_annotation

@@ -135,7 +135,7 @@ def _misfit(endpoint: Endpoint, parameters: tuple[inspect.Parameter, ...]) -> st
         if wanted.is_optional and found.default is found.empty:
             return f"`{wanted.name}` may be left out of a call, but the mock requires it"
         position = by_order.index(found) if found in by_order else None
-        if position != number and not takes_any_order:
+        if position != number and not (wanted.is_keyword_only or takes_any_order):
             return f"`{wanted.name}` is at another position"
     extra = next((p.name for p in names.values() if p.default is p.empty), None)
     return f"the mock requires `{extra}`, which no caller passes" if extra else None

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Never
+from typing import Any, Final, Never
 
 from chains_protocol.rpc import ErrorBody, RemoteErrorDetail
 from truss_chains.calling import CURRENT_REQUEST, Answer, CallOptions, CallPolicy
@@ -77,7 +77,9 @@ class StrictStub:
             with self._method.serving(limit_s):
                 result = await self._method(given)
             return Answer(200, self._wire.encode_output(result, binary=self._binary))
-        except Exception as error:  # whatever user code raises is answered
+        except _ENDS_US:
+            raise
+        except BaseException as error:  # whatever user code raises is answered
             return _failed(error)
 
     def _call_blocking(self, *args: Any, **kwargs: Any) -> Any:
@@ -91,7 +93,9 @@ class StrictStub:
             with self._method.serving(limit_s):
                 result = self._method(given)
             answer = Answer(200, self._wire.encode_output(result, binary=self._binary))
-        except Exception as error:  # whatever user code raises is answered
+        except _ENDS_US:
+            raise
+        except BaseException as error:  # whatever user code raises is answered
             answer = _failed(error)
         # Blocking code can't be interrupted: what comes too late is thrown away.
         if self._policy.clock() >= ends_at:
@@ -109,7 +113,7 @@ class StrictStub:
         item = opened.first
         try:
             while item is not None:
-                yield self._wire.decode_output(item, binary=self._binary)
+                yield self._wire.decode_item(item, binary=self._binary)
                 item = await self._next(opened)
         finally:
             await _close(opened.items)
@@ -121,14 +125,15 @@ class StrictStub:
             given = self._wire.decode_inputs(body, binary=self._binary)
             with self._method.serving(limit_s):
                 items = aiter(self._method(given))
-                first = await anext(items, _END)
-        except Exception as error:  # whatever user code raises is answered
-            return _failed(error)
-        try:
-            return _OpenStream(items, self._item(first), ends_at, limit_s)
+                first = await self._item(items)
+        except _ENDS_US:
+            raise
         except BadResultError as error:
             await _close(items)
             return _failed(error)
+        except BaseException as error:  # whatever user code raises is answered
+            return _failed(error)
+        return _OpenStream(items, first, ends_at, limit_s)
 
     async def _next(self, opened: _OpenStream) -> bytes | None:
         remaining_s = opened.ends_at - self._policy.clock()
@@ -136,15 +141,23 @@ class StrictStub:
         try:
             async with timeout:
                 with self._method.serving(remaining_s):
-                    found = await anext(opened.items, _END)
-            return self._item(found)
-        except Exception as error:  # whatever user code raises breaks the stream off
+                    return await self._item(opened.items)
+        except _ENDS_US:
+            raise
+        except BaseException as error:  # whatever user code raises breaks the stream off
             if timeout.expired():
                 raise self._policy.timeout_error(opened.limit_s) from None
             raise ConnectionError(f"the stream of `{self._wire.owner}` broke off") from error
 
-    def _item(self, value: object) -> bytes | None:
-        return None if value is _END else self._wire.encode_output(value, binary=self._binary)
+    async def _item(self, items: AsyncIterator[Any]) -> bytes | None:
+        """The next item that has a form on the wire, as bytes; None at the end."""
+        while True:
+            value = await anext(items, _END)
+            if value is _END:
+                return None
+            item = self._wire.encode_item(value, binary=self._binary)
+            if item:  # an empty chunk is nothing on the wire (R-26)
+                return item
 
     def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         return self._wire.encode_inputs(self._wire.bind(args, kwargs), binary=self._binary)
@@ -165,9 +178,7 @@ class _EndpointMethod:
     def __init__(self, target: Any, wire: EndpointWire, clock: Callable[[], float]) -> None:
         self._call: Callable[..., Any] = getattr(target, wire.endpoint.method_name)
         # A duck-typed stand-in may name its parameters otherwise: callers pass them in order.
-        self._names = (
-            () if isinstance(target, wire.chainlet) else tuple(p.name for p in wire.endpoint.parameters)
-        )
+        self._names = () if isinstance(target, wire.chainlet) else wire.positional
         self._clock = clock
 
     def __call__(self, given: Values) -> Any:
@@ -191,9 +202,11 @@ class _EndpointMethod:
 
 
 _END: object = object()
+_ENDS_US: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
+"""These end the caller, too, since both are in one process."""
 
 
-def _failed(error: Exception) -> Answer:
+def _failed(error: BaseException) -> Answer:
     """The error answer that a replica gives (R-34)."""
     if isinstance(error, BadInputError):
         return Answer(400, _error_body(str(error)))

@@ -175,7 +175,7 @@ async def test_an_error_of_the_callee_is_the_same_class_with_both_traces(
 async def test_arguments_that_do_not_fit_fail_at_the_call(start: Start, tmp_path: Path) -> None:
     found = await chain(start, tmp_path)
     too_many = (await found.front.call({"what": "too-many"})).json()["error"]
-    assert too_many["exception_message"] == "Leaf.run_remote() takes 3 arguments but 4 were given"
+    assert too_many["exception_message"] == "Leaf.run_remote() takes 3 positional arguments but 4 were given"
     wrong = (await found.front.call({"what": "wrong-type"})).json()["error"]
     assert wrong["exception_cls_name"] == "ValidationError"
     assert found.leaves["Leaf"].replica.requests_total == 0

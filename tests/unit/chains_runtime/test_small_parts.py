@@ -145,7 +145,7 @@ def test_a_signature_is_read_from_the_class() -> None:
     ("args", "kwargs", "problem"),
     [
         ((), {}, "missing required argument: 'a'"),
-        ((1, "b", [], 4), {}, "takes 3 arguments but 4 were given"),
+        ((1, "b", [], 4), {}, "takes 2 positional arguments but 4 were given"),
         ((1,), {"a": 1}, "multiple values for argument 'a'"),
         ((1,), {"d": 1}, "unexpected keyword argument 'd'"),
     ],

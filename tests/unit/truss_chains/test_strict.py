@@ -498,3 +498,72 @@ async def test_constraints_hold_at_both_ends(use_binary: bool) -> None:
         await stub.run_remote(Scored.model_construct(score=7.0))
     with pytest.raises(ValidationError):  # S-03
         await stub.run_remote(Scored(score=1))
+
+
+# --- what only the network does -------------------------------------------------------------------------
+
+
+class StrictChunks(chains.ChainletBase):
+    async def run_remote(self, how: str) -> AsyncIterator[bytes]:
+        wrong: Any = 7
+        for chunk in {"cut": (b"\xc3", b"\xa4"), "holes": (b"", b"a", b""), "wrong": (wrong,)}[how]:
+            yield chunk
+
+
+class StrictEnds(chains.ChainletBase):
+    async def run_remote(self, *, n: int = 0) -> int:
+        raise SystemExit("the callee ends the process")
+
+
+class StrictNetwork(chains.ChainletBase):
+    def __init__(
+        self,
+        chunks: StrictChunks = chains.depends(StrictChunks),
+        ends: StrictEnds = chains.depends(StrictEnds),
+    ) -> None:
+        self.chunks = chunks
+        self.ends = ends
+
+    async def run_remote(self, how: str) -> list[str]:
+        if how == "exit":
+            return [str(await self.ends.run_remote())]
+        if how == "positional":
+            return [str(await self.ends.run_remote(1))]  # type: ignore[call-arg, misc]
+        if how == "keyword":
+            return [str(await self.ends.run_remote(n=3))]
+        return [chunk.hex() async for chunk in self.chunks.run_remote(how)]
+
+
+def network() -> StrictNetwork:
+    with chains.run_local(strict=True):
+        return StrictNetwork()
+
+
+async def test_r26_bytes_travel_as_they_are_and_empty_chunks_not_at_all() -> None:
+    assert await network().run_remote("cut") == ["c3", "a4"]
+    assert await network().run_remote("holes") == ["61"]
+
+
+async def test_r34_an_item_that_does_not_fit_is_told() -> None:
+    with pytest.raises(chains.GenericRemoteException, match="streams `bytes`, and yielded `int`"):
+        await network().run_remote("wrong")
+
+
+async def test_x06_an_exit_of_the_callee_is_an_error_of_the_call() -> None:
+    with pytest.raises(chains.GenericRemoteException, match="SystemExit: the callee ends the process"):
+        await network().run_remote("exit")
+
+
+async def test_keyword_only_parameters_are_not_given_by_position() -> None:
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        await network().ends.run_remote(1)  # type: ignore[call-arg, misc]
+
+
+async def test_a_duck_typed_mock_gets_keyword_only_parameters_by_name() -> None:
+    class Fake:
+        async def run_remote(self, *, n: int = 0) -> int:
+            return n + 1
+
+    with chains.run_local(strict=True, mocks={StrictEnds: Fake}):
+        entry = StrictNetwork()
+    assert await entry.run_remote("keyword") == ["4"]
