@@ -71,6 +71,18 @@ class PlanLine(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PackageFile(Event):
+    """A file of a Chainlet's package, and why it is there; only a verbose console tells it."""
+
+    type: ClassVar[str] = "package_file"
+    chainlet: str
+    path: str
+    bytes: int
+    reason: str
+    detail: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentChanged(Event):
     """A deployment reached a state."""
 
@@ -207,6 +219,7 @@ __all__ = [
     "Item",
     "Line",
     "LogWritten",
+    "PackageFile",
     "Patched",
     "PlanLine",
     "Report",

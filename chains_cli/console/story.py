@@ -51,6 +51,11 @@ def _(event: events.PlanLine, cwd: Path, palette: Palette) -> Sequence[str]:
 
 
 @story_lines.register
+def _(event: events.PackageFile, cwd: Path, palette: Palette) -> Sequence[str]:
+    return (f"    {event.path} ({bytes_text(event.bytes)}): {event.reason}",)
+
+
+@story_lines.register
 def _(event: events.ChainletChanged, cwd: Path, palette: Palette) -> Sequence[str]:
     reason = f" ({event.reason})" if event.reason else ""
     return (f"  {palette.bold(event.chainlet)}: {palette.state(event.state)}{reason}",)

@@ -10,7 +10,7 @@ from chains_cli.events import Report
 from chains_cli.exits import Exit
 from chains_cli.operations.source import SourceOptions, read_chain
 from chains_cli.packaging.build import Target, build_packages
-from chains_cli.packaging.package import ChainPackages
+from chains_cli.packaging.package import ChainPackages, Package
 from chains_cli.packaging.write import write_packages
 from chains_cli.settings import Settings
 from chains_protocol.spec import ChainSpec
@@ -80,9 +80,19 @@ def package(
     prepared = prepare(
         source, entrypoint, settings, options=options, report=report, environ=environ, target=target
     )
+    for built in prepared.packages:
+        report(events.Step(f"  {built.display_name}:", detail=True))
+        report_files(built, report)
     write_packages(prepared.packages, out)
     sizes = {p.display_name: p.size_bytes for p in prepared.packages}
     return PackageResult(prepared.packages.chain_name, str(out), sizes)
 
 
-__all__ = ["PackageResult", "Prepared", "package", "prepare"]
+def report_files(built: Package, report: Report) -> None:
+    """Tell each file of a package, and why it is there."""
+    for entry in built.manifest.files:
+        reason = built.origins.get(entry.path, "")
+        report(events.PackageFile(built.display_name, entry.path, entry.size_bytes, reason))
+
+
+__all__ = ["PackageResult", "Prepared", "package", "prepare", "report_files"]

@@ -12,7 +12,7 @@ from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit
 from chains_cli.operations.inspect import PRODUCTION, url_of
-from chains_cli.operations.packages import Prepared, prepare
+from chains_cli.operations.packages import Prepared, prepare, report_files
 from chains_cli.operations.progress import wait_until_settled
 from chains_cli.operations.source import SourceOptions
 from chains_cli.planning.events import PlanEvent, UploadProgress
@@ -238,17 +238,19 @@ class _PlanTeller:
 
 def _report_plan(plan: Plan, prepared: Prepared, report: Report, *, detail: bool) -> None:
     missing = {digest for step in plan.steps if isinstance(step, UploadBlobs) for digest in step.digests}
+    by_name = {built.display_name: built for built in prepared.packages}
     for step in plan.steps:
         if not isinstance(step, KeepChainlet | StartChainlet | StopChainlet):
             continue
-        sizes: dict[str, int] = {}
-        if not isinstance(step, StopChainlet):
-            manifest = prepared.packages.package(step.display_name).manifest
-            sizes = {f.digest: f.size_bytes for f in manifest.files if f.digest in missing}
+        built = None if isinstance(step, StopChainlet) else by_name[step.display_name]
+        files = built.manifest.files if built is not None else ()
+        sizes = {f.digest: f.size_bytes for f in files if f.digest in missing}
         builds = isinstance(step, StartChainlet) and step.builds_environment
         reason = f"{step.reason.value}; its environment is built first" if builds else step.reason.value
         line = events.PlanLine(step.display_name, step.type, reason, len(sizes), sum(sizes.values()), detail)
         report(line)
+        if built is not None and not detail:
+            report_files(built, report)
 
 
 __all__ = [

@@ -137,6 +137,7 @@ class _Build:
         source = self._source(found)
         requirements = self._requirements(found, source)
         environment = self._environment(spec, requirements.all_lines)
+        data = self._data(found)
         files = {
             "config.yaml": Content(self._renderer.config(config_context(spec, environment.python_version))),
             SPEC_FILE: Content(canonical_json(spec)),
@@ -144,13 +145,16 @@ class _Build:
             "model/model.py": Content(self._renderer.model(model_context(spec))),
             REQUIREMENTS_FILE: Content(_lines(requirements.all_lines)),
             **{f"{SOURCE_DIR}/{path}": content for path, content in source.files.items()},
-            **self._data(found),
+            **data,
         }
         if self._target == "truss":
             files.update({f"{SOURCE_DIR}/{path}": content for path, content in self._runtime.items()})
         if not any(path.startswith(f"{SOURCE_DIR}/") for path in files):
             files[_KEEP] = Content(b"")
-        return make_package(files, spec, environment)
+        self._findings.alike(files)
+        origins = {f"{SOURCE_DIR}/{path}": why for path, why in source.origins.items()}
+        origins |= dict.fromkeys(data, f"below `data_dir`, `{found.sources.data_dir}`")
+        return make_package(files, spec, environment, _with_generated(origins, files))
 
     @cached_property
     def _runtime(self) -> Mapping[str, Content]:
@@ -163,6 +167,7 @@ class _Build:
         source = self._sources.collect(found)
         self._findings.widened(source.closure)
         self._findings.secret(source.secret)
+        self._findings.meant(source.meant)
         return source
 
     def _requirements(self, found: DiscoveredChainlet, source: SourceFiles) -> Requirements:
@@ -190,10 +195,14 @@ class _Build:
             return {}
         files: dict[str, Content] = {}
         for path, content in self._reader.directory(Path(directory)).items():
-            if looks_secret(path.rpartition("/")[2], content.data):
-                self._findings.secret([f"{directory}/{path}"])
-            else:
+            file = str(Path(directory).absolute() / path)
+            if not looks_secret(path, content.head):
                 files[f"{DATA_DIR}/{path}"] = content
+            elif file in self._reader.named:
+                self._findings.meant([file])
+                files[f"{DATA_DIR}/{path}"] = content
+            else:
+                self._findings.secret([file])
         return files
 
     def _engine(self, found: DiscoveredChainlet) -> Package:
@@ -202,7 +211,7 @@ class _Build:
         environment = self._environment(spec, ())
         config = Content(self._renderer.config(config_context(spec, environment.python_version)))
         files = {"config.yaml": config, SPEC_FILE: Content(canonical_json(spec))}
-        return make_package(files, spec, environment)
+        return make_package(files, spec, environment, _with_generated({}, files))
 
     def _wrapped_truss(self, found: DiscoveredChainlet) -> Package:
         """A copy of the wrapped directory; only the model's name is ours (G-60, G-61)."""
@@ -214,14 +223,24 @@ class _Build:
         files = {
             path: content
             for path, content in self._reader.directory(directory).items()
-            if not looks_secret(path.rpartition("/")[2], content.data)
+            if not looks_secret(path, content.head)
         }
+        origins = dict.fromkeys(files, f"below the Truss `{directory}`")
         text = self._reader.read_file(config).data.decode("utf-8")
         name_line = f"model_name: {json.dumps(spec.display_name)}"
         renamed, count = _MODEL_NAME.subn(lambda _: name_line, text, count=1)
         files["config.yaml"] = Content((renamed if count else f"{name_line}\n{text}").encode())
         files[SPEC_FILE] = Content(canonical_json(spec))
-        return make_package(files, spec, self._environment(spec, ()))
+        return make_package(files, spec, self._environment(spec, ()), _with_generated(origins, files))
+
+
+def _with_generated(origins: Mapping[str, str], files: Iterable[str]) -> Mapping[str, str]:
+    """Why each file is there: what has no reason of its own was made here."""
+    return {path: origins.get(path) or _made(path) for path in files}
+
+
+def _made(path: str) -> str:
+    return "the runtime, for a Truss server" if path.startswith(f"{SOURCE_DIR}/") else "generated"
 
 
 def canonical_json(spec: ChainletSpec) -> bytes:

@@ -23,6 +23,8 @@ class Findings:
     def __init__(self) -> None:
         self._widened: dict[Widening, None] = {}
         self._secret: dict[str, None] = {}
+        self._meant: dict[str, None] = {}
+        self._alike: dict[tuple[str, ...], None] = {}
         self._implicit: dict[tuple[str, str], list[str]] = {}
         self._large: list[Package] = []
 
@@ -31,6 +33,17 @@ class Findings:
 
     def secret(self, paths: Iterable[str]) -> None:
         self._secret.update(dict.fromkeys(paths))
+
+    def meant(self, paths: Iterable[str]) -> None:
+        """Files that look like secrets and are packaged because the author says so."""
+        self._meant.update(dict.fromkeys(paths))
+
+    def alike(self, paths: Iterable[str]) -> None:
+        """Looks for names that differ only in case: some systems hold only one of them."""
+        groups: dict[str, list[str]] = {}
+        for path in paths:
+            groups.setdefault(path.casefold(), []).append(path)
+        self._alike.update(dict.fromkeys(tuple(sorted(g)) for g in groups.values() if len(g) > 1))
 
     def implicit(self, distribution: str, module: str, display_name: str) -> None:
         self._implicit.setdefault((distribution, module), []).append(display_name)
@@ -42,6 +55,8 @@ class Findings:
         """All notes, by code and place."""
         return (
             *(_secret_note(path) for path in sorted(self._secret)),
+            *(_meant_note(path) for path in sorted(self._meant)),
+            *(_alike_note(paths) for paths in sorted(self._alike)),
             *(_large_note(package) for package in self._large),
             *(_widened_note(place) for place in sorted(self._widened)),
             *(_implicit_note(*key, names) for key, names in sorted(self._implicit.items())),
@@ -107,7 +122,29 @@ def _secret_note(path: str) -> Diagnostic:
         severity=Severity.WARNING,
         message=f"`{path}` looks like a secret and is not packaged",
         location=Location(path=path),
-        help="store the value with `chains secrets set` and name it in `assets.secret_keys`",
+        help="store the value with `chains secrets set` and name it in `assets.secret_keys`; "
+        "if it is meant to be packaged, write its path after a `!` into `.truss_ignore`",
+    )
+
+
+def _meant_note(path: str) -> Diagnostic:
+    return Diagnostic(
+        code=Code.SECRET_LOOKING_FILE,
+        severity=Severity.WARNING,
+        message=f"`{path}` looks like a secret and is packaged, because `.truss_ignore` names it",
+        location=Location(path=path),
+        help="take the line out of `.truss_ignore` if it is one",
+    )
+
+
+def _alike_note(paths: tuple[str, ...]) -> Diagnostic:
+    named = " and ".join(f"`{path}`" for path in paths)
+    return Diagnostic(
+        code=Code.FORBIDDEN_FILE_NAME,
+        severity=Severity.WARNING,
+        message=f"{named} differ only in case: a file system that ignores case holds one of them",
+        location=Location(path=paths[0]),
+        help="rename one of them",
     )
 
 
@@ -116,7 +153,7 @@ def _large_note(package: Package) -> Diagnostic:
     named = ", ".join(f"`{entry.path}` ({entry.size_bytes / 1e6:.1f} MB)" for entry in largest)
     return Diagnostic(
         code=Code.LARGE_PACKAGE,
-        severity=Severity.NOTE,
+        severity=Severity.WARNING,
         message=f"the package of `{package.display_name}` has {package.size_bytes / 1e6:.1f} MB: {named}",
         chainlet=package.display_name,
         help="keep large files out with `.truss_ignore`, or load them when the Chainlet starts",

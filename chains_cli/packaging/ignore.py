@@ -6,7 +6,7 @@ its `pyvenv.cfg`, not by its name.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -84,12 +84,28 @@ def is_environment(directory: Path) -> bool:
     return (directory / "pyvenv.cfg").is_file() or (directory / "conda-meta").is_dir()
 
 
-def looks_secret(name: str, data: bytes) -> bool:
-    """Whether a file, by its name or a private key inside, must not leave the author's machine."""
+def looks_secret(path: str, head: Callable[[int], bytes]) -> bool:
+    """Whether a file, by its name or a private key inside, must not leave the author's machine.
+
+    Args:
+        path: its path; only the last part counts.
+        head: returns its first bytes; only called for files that may hold a key.
+    """
+    name = path.rpartition("/")[2]
     if _SECRET_NAME.fullmatch(name):
         return True
     is_candidate = name.lower().endswith(_KEY_SUFFIXES)
-    return is_candidate and _PRIVATE_KEY.search(data[:_KEY_SEARCHED_BYTES]) is not None
+    return is_candidate and _PRIVATE_KEY.search(head(_KEY_SEARCHED_BYTES)) is not None
+
+
+def named_files(root: Path) -> frozenset[str]:
+    """Files that the `.truss_ignore` in `root` names with `!` and without a pattern: they are meant."""
+    own = root / TRUSS_IGNORE
+    if not own.is_file():
+        return frozenset()
+    lines = (line.strip() for line in own.read_text("utf-8", "replace").splitlines())
+    named = (line.removeprefix("!").lstrip("/") for line in lines if line.startswith("!"))
+    return frozenset(path for path in named if not any(c in path for c in "*?[") and not path.endswith("/"))
 
 
 __all__ = [
@@ -98,6 +114,7 @@ __all__ = [
     "built_in_rules",
     "is_environment",
     "looks_secret",
+    "named_files",
     "rules_of",
     "workspace_rules",
 ]

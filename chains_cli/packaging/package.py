@@ -1,7 +1,7 @@
 """A package, and the packages of a Chain."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chains_cli.packaging.reader import Content
 from chains_protocol.digest import tree_digest
@@ -10,12 +10,53 @@ from chains_protocol.manifest import ChainManifest, EnvironmentSpec, FileEntry, 
 from chains_protocol.spec import ChainletSpec
 
 
+class _Bytes(Mapping[str, bytes]):
+    """Contents as bytes, in the same order; a large one is read when it is asked for."""
+
+    __slots__ = ("_contents",)
+
+    def __init__(self, contents: Mapping[str, Content]) -> None:
+        self._contents = contents
+
+    def __getitem__(self, key: str) -> bytes:
+        return self._contents[key].data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._contents)
+
+    def __len__(self) -> int:
+        return len(self._contents)
+
+
+class _Blobs(Mapping[str, bytes]):
+    """Contents by digest, each taken from the package that has it when it is asked for."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self, places: Mapping[str, tuple[Mapping[str, bytes], str]]) -> None:
+        self._places = places
+
+    def __getitem__(self, digest: str) -> bytes:
+        files, path = self._places[digest]
+        return files[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One Chainlet's files, by POSIX path below the package's root, and what they amount to."""
+    """One Chainlet's files, by POSIX path below the package's root, and what they amount to.
+
+    `origins` says of each path why it is there; it is no part of what a package is.
+    """
 
     files: Mapping[str, bytes]
     manifest: PackageManifest
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def display_name(self) -> str:
@@ -60,19 +101,33 @@ class ChainPackages:
                 return package
         raise KeyError(display_name)
 
-    def blobs(self, digests: Iterable[str]) -> dict[str, bytes]:
+    def blobs(self, digests: Iterable[str]) -> Mapping[str, bytes]:
         """The contents with these digests, in their order; unknown digests are left out."""
-        known: dict[str, bytes] = {}
+        wanted = dict.fromkeys(digests)
+        found: dict[str, tuple[Mapping[str, bytes], str]] = {}
         for package in self.packages:
-            known |= package.blobs()
-        return {digest: known[digest] for digest in digests if digest in known}
+            for entry in package.manifest.files:
+                if entry.digest in wanted:
+                    found[entry.digest] = (package.files, entry.path)
+        return _Blobs({digest: found[digest] for digest in wanted if digest in found})
+
+    def sizes(self, digests: Iterable[str]) -> dict[str, int]:
+        """The sizes of the contents with these digests, without reading any."""
+        wanted = set(digests)
+        entries = (entry for package in self.packages for entry in package.manifest.files)
+        return {entry.digest: entry.size_bytes for entry in entries if entry.digest in wanted}
 
 
-def make_package(files: Mapping[str, Content], spec: ChainletSpec, environment: EnvironmentSpec) -> Package:
+def make_package(
+    files: Mapping[str, Content],
+    spec: ChainletSpec,
+    environment: EnvironmentSpec,
+    origins: Mapping[str, str] | None = None,
+) -> Package:
     """Sort the files and describe them; a content shared by many packages is hashed once."""
     ordered = {path: files[path] for path in sorted(files)}
     entries = tuple(
-        FileEntry(path=path, digest=content.digest, size_bytes=len(content.data))
+        FileEntry(path=path, digest=content.digest, size_bytes=content.size_bytes)
         for path, content in ordered.items()
     )
     manifest = PackageManifest(
@@ -81,7 +136,7 @@ def make_package(files: Mapping[str, Content], spec: ChainletSpec, environment: 
         spec=spec,
         environment=environment,
     )
-    return Package({path: content.data for path, content in ordered.items()}, manifest)
+    return Package(_Bytes(ordered), manifest, origins or {})
 
 
 __all__ = ["ChainPackages", "Package", "make_package"]

@@ -5,24 +5,32 @@ only what changed between two rounds.
 """
 
 import errno
+import hashlib
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from pathspec import GitIgnoreSpec
 
 from chains_analysis.imports import ImportFacts, import_facts
 from chains_analysis.tree import SourceTree
-from chains_cli.packaging.ignore import built_in_rules, is_environment, workspace_rules
+from chains_cli.packaging.ignore import built_in_rules, is_environment, named_files, workspace_rules
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity
 from chains_protocol.paths import check_relative_path
 
 _Signature = tuple[int, int, int, int]
+Opener = Callable[[str], BinaryIO]
+
+LARGE_BYTES: Final = 64 * 1024 * 1024
+"""Larger files are not kept in memory: hashed piece by piece, and read again when they are sent."""
+_PIECE_BYTES: Final = 1024 * 1024
+_TRIES: Final = 5
 
 
 class Content:
@@ -40,26 +48,99 @@ class Content:
             self._digest = bytes_digest(self.data)
         return self._digest
 
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data)
+
+    def head(self, count: int) -> bytes:
+        """The first bytes, at most `count`."""
+        return self.data[:count]
+
+
+class LargeContent(Content):
+    """A file too large to keep: what it held when it was hashed, else an error."""
+
+    __slots__ = ("_path", "_size_bytes")
+
+    def __init__(self, path: str, digest: str, size_bytes: int) -> None:
+        self._path = path
+        self._digest = digest
+        self._size_bytes = size_bytes
+
+    @property
+    def data(self) -> bytes:  # type: ignore[override]  # read anew, where the base keeps it
+        """Read the file.
+
+        Raises:
+            DiagnosticsError: CH209 if it cannot be read or changed since.
+        """
+        try:
+            found = Path(self._path).read_bytes()
+        except OSError as error:
+            raise DiagnosticsError([unreadable(self._path, error)]) from error
+        if bytes_digest(found) != self._digest:
+            raise DiagnosticsError([unreadable(self._path, _changing())])
+        return found
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    def head(self, count: int) -> bytes:
+        with Path(self._path).open("rb") as file:
+            return file.read(count)
+
+
+def _open(path: str) -> BinaryIO:
+    return Path(path).open("rb")
+
 
 class ContentCache:
     """Files read so far, valid while size, times and inode stay the same; and parsed imports by digest."""
 
-    def __init__(self) -> None:
+    def __init__(self, opener: Opener = _open, large_bytes: int = LARGE_BYTES) -> None:
+        """Make an empty one.
+
+        Args:
+            opener: opens a file for reading; its `fileno` is asked for size and times.
+            large_bytes: from which size on a file is not kept in memory.
+        """
+        self._opener = opener
+        self._large_bytes = large_bytes
         self._files: dict[str, tuple[_Signature, Content]] = {}
         self._parsed: dict[bytes, ImportFacts] = {}
 
     def read(self, path: str) -> Content:
-        """The content of the file; `OSError` if it cannot be read."""
-        found = os.stat(path)  # noqa: PTH116 (as text: thousands of files a round)
-        signature = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        """The content of the file; `OSError` if it cannot be read, or changes while it is read."""
+        signature = _signature(os.stat(path))  # noqa: PTH116 (as text: thousands of files a round)
         known = self._files.get(path)
         if known is not None and known[0] == signature:
             return known[1]
-        content = Content(Path(path).read_bytes())
-        if known is not None and known[1].data == content.data:
+        signature, content = self._read_still(path)
+        if known is not None and not isinstance(content, LargeContent) and known[1].digest == content.digest:
             content = known[1]
         self._files[path] = (signature, content)
         return content
+
+    def _read_still(self, path: str) -> tuple[_Signature, Content]:
+        """Read until nothing changed meanwhile: half of an old and half of a new file is never packaged."""
+        for _ in range(_TRIES):
+            with self._opener(path) as file:
+                before = _signature(os.fstat(file.fileno()))
+                content = self._content(path, file, before[0])
+                after = _signature(os.stat(path))  # noqa: PTH116 (as above)
+            if before == after and content.size_bytes == before[0]:
+                return before, content
+        raise _changing()
+
+    def _content(self, path: str, file: BinaryIO, size: int) -> Content:
+        if size < self._large_bytes:
+            return Content(file.read())
+        digest, count = hashlib.sha256(), 0
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+            count += len(piece)
+        return LargeContent(path, digest.hexdigest(), count)
 
     def facts(self, path: str, source: bytes) -> ImportFacts:
         """What the file imports; each content is parsed once. Raises CH152."""
@@ -84,6 +165,7 @@ class WorkspaceReader:
         self.root = root.absolute()
         self.cache = cache or ContentCache()
         self._directories: dict[str, Mapping[str, Content]] = {}
+        self._notes: list[Diagnostic] = []
 
     @cached_property
     def _listing(self) -> _Listing:
@@ -92,7 +174,12 @@ class WorkspaceReader:
     @property
     def notes(self) -> tuple[Diagnostic, ...]:
         """Files that were left out because they cannot be read (G-43)."""
-        return tuple(self._listing.notes)
+        return (*self._listing.notes, *self._notes)
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """Absolute paths of files that the workspace's `.truss_ignore` says are meant."""
+        return frozenset(str(self.root / path) for path in named_files(self.root))
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -123,7 +210,7 @@ class WorkspaceReader:
         try:
             return self.cache.read(str(path))
         except OSError as error:
-            raise DiagnosticsError([_unreadable(str(path), error)]) from error
+            raise DiagnosticsError([unreadable(str(path), error)]) from error
 
     def directory(self, path: Path) -> Mapping[str, Content]:
         """All files below another directory, by relative path; the built-in ignore rules apply.
@@ -136,6 +223,7 @@ class WorkspaceReader:
             if not path.is_dir():
                 raise DiagnosticsError([_no_directory(path)])
             listing = list_files(path.absolute(), built_in_rules())
+            self._notes += [note for note in listing.notes if note not in self._notes]
             self._directories[key] = {name: self.read_file(file) for name, file in listing.paths.items()}
         return self._directories[key]
 
@@ -143,7 +231,12 @@ class WorkspaceReader:
 def list_files(root: Path, rules: GitIgnoreSpec) -> _Listing:
     """Regular files below `root`; links to directories are not followed, broken ones are noted."""
     listing = _Listing()
-    listing.paths = dict(sorted(_walk(str(root), "", rules, listing.notes)))
+    for path, on_disk in sorted(_walk(str(root), "", rules, listing.notes)):
+        if path in listing.paths:
+            same = OSError(errno.EEXIST, "another file has the same name in another Unicode form")
+            listing.notes.append(unreadable(on_disk, same, Severity.WARNING))
+        else:
+            listing.paths[path] = on_disk
     return listing
 
 
@@ -152,15 +245,26 @@ def _walk(root: str, prefix: str, rules: GitIgnoreSpec, notes: list[Diagnostic])
         with os.scandir(root) as entries:
             found = list(entries)
     except OSError as error:
-        notes.append(_unreadable(root, error, Severity.WARNING))
+        notes.append(unreadable(root, error, Severity.WARNING))
         return
     for entry in found:
         path = prefix + unicodedata.normalize("NFC", entry.name)
         if entry.is_dir(follow_symlinks=False):
-            if not rules.match_file(path + "/") and not is_environment(Path(entry.path)):
+            if rules.match_file(path + "/") or is_environment(Path(entry.path)):
+                continue
+            if _has_usable_name(entry, path, notes):
                 yield from _walk(entry.path, path + "/", rules, notes)
         elif not rules.match_file(path) and _is_usable(entry, path, notes):
             yield path, entry.path
+
+
+def _has_usable_name(entry: os.DirEntry[str], path: str, notes: list[Diagnostic]) -> bool:
+    try:
+        check_relative_path(path)
+    except ValueError as error:
+        notes.append(unreadable(entry.path, error, Severity.WARNING))
+        return False
+    return True
 
 
 def _is_usable(entry: os.DirEntry[str], path: str, notes: list[Diagnostic]) -> bool:
@@ -170,23 +274,36 @@ def _is_usable(entry: os.DirEntry[str], path: str, notes: list[Diagnostic]) -> b
             return False
         if not os.access(entry.path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        check_relative_path(path)
-    except (OSError, ValueError) as error:
-        notes.append(_unreadable(entry.path, error, Severity.WARNING))
+    except OSError as error:
+        notes.append(unreadable(entry.path, error, Severity.WARNING))
         return False
-    return True
+    return _has_usable_name(entry, path, notes)
 
 
-def _unreadable(path: str, error: OSError | ValueError, severity: Severity = Severity.ERROR) -> Diagnostic:
+def unreadable(path: str, error: OSError | ValueError, severity: Severity = Severity.ERROR) -> Diagnostic:
+    """CH209; a name that is no UTF-8 is shown escaped."""
     left_out = severity is not Severity.ERROR
+    shown = path.encode("utf-8", "backslashreplace").decode()
+    why = (error.strerror if isinstance(error, OSError) else None) or error
+    if isinstance(error, UnicodeError):
+        why = "its name is not valid UTF-8"
     return Diagnostic(
         code=Code.UNREADABLE_FILE,
         severity=severity,
-        message=f"`{Path(path).name}` cannot be read{' and is left out' if left_out else ''}: "
-        f"{(error.strerror if isinstance(error, OSError) else None) or error}",
-        location=Location(path=path),
-        help="remove it, or name it in `.truss_ignore`",
+        message=f"`{Path(shown).name}` cannot be read{' and is left out' if left_out else ''}: {why}",
+        location=Location(path=shown),
+        help="try again when nothing writes it any more"
+        if isinstance(error, OSError) and error.errno == errno.EBUSY
+        else "remove it, or name it in `.truss_ignore`",
     )
+
+
+def _changing() -> OSError:
+    return OSError(errno.EBUSY, "it changes while it is read")
+
+
+def _signature(found: os.stat_result) -> _Signature:
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def _no_directory(path: Path) -> Diagnostic:
@@ -199,4 +316,4 @@ def _no_directory(path: Path) -> Diagnostic:
     )
 
 
-__all__ = ["Content", "ContentCache", "WorkspaceReader", "list_files"]
+__all__ = ["Content", "ContentCache", "LargeContent", "WorkspaceReader", "list_files", "unreadable"]

@@ -60,7 +60,7 @@ def _carry_out(
 
 def _upload(step: UploadBlobs, packages: ChainPackages, remote: Remote, report: Report) -> None:
     blobs = packages.blobs(step.digests)
-    total, files = sum(len(data) for data in blobs.values()), len(blobs)
+    total, files = step.size_bytes, len(blobs)
 
     def progress(done_bytes: int) -> None:
         report(UploadProgress(min(done_bytes, total), total, files))

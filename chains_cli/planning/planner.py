@@ -139,7 +139,7 @@ def _uploads(packages: ChainPackages, missing: Sequence[str]) -> tuple[UploadBlo
     digests = tuple(dict.fromkeys(missing))
     if not digests:
         return ()
-    return (UploadBlobs(digests, sum(len(data) for data in packages.blobs(digests).values())),)
+    return (UploadBlobs(digests, sum(packages.sizes(digests).values())),)
 
 
 def _closing(packages: ChainPackages, wish: DeployWish) -> tuple[Step, ...]:
@@ -195,9 +195,10 @@ def _new_blobs(packages: ChainPackages, base: PackageReply) -> tuple[dict[str, b
     inline: dict[str, bytes] = {}
     large: dict[str, bytes] = {}
     for package in packages:
-        for digest, data in package.blobs().items():
-            if digest not in known:
-                (inline if len(data) <= INLINE_BLOB_BYTES else large)[digest] = data
+        for entry in package.manifest.files:
+            if entry.digest not in known:
+                chosen = inline if entry.size_bytes <= INLINE_BLOB_BYTES else large
+                chosen[entry.digest] = package.files[entry.path]
     return inline, large
 
 

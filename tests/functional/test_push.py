@@ -1,5 +1,6 @@
 """`chains push`: from a file to a deployment, against the remote in memory."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -221,3 +222,18 @@ def test_a_wait_that_takes_too_long_exits_3(tool: Tool, remote: MemoryRemote, he
     done = tool("push", hello, "--timeout", "0.01")
     assert done.code == 3
     assert "error[CH313]" in done.err
+
+
+def test_a_verbose_dry_run_says_which_files_each_chainlet_gets_and_why(
+    tool: Tool, remote: MemoryRemote, hello: str
+) -> None:
+    done = tool.ok("push", hello, "--dry-run", "--verbose")
+    lines = [line for line in done.err.splitlines() if line.startswith("    packages/")]
+    assert len(lines) == 2
+    assert all(line.endswith("): declares the Chainlet") for line in lines)
+    assert "packages/" not in tool.ok("push", hello, "--dry-run").err
+    events = [
+        json.loads(line) for line in tool.ok("push", hello, "--dry-run", "--output", "json").out.splitlines()
+    ]
+    files = [e for e in events if e["type"] == "package_file" and e["chainlet"] == "HelloAll"]
+    assert {"chains.json", "config.yaml", f"packages/{hello}"} <= {f["path"] for f in files}

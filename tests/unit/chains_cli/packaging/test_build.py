@@ -320,11 +320,11 @@ def test_data_is_copied_to_data(write: Write, tmp_path: Path) -> None:
     assert files["data/deep/model.bin"] == b"\0\1"
 
 
-def test_a_large_package_is_noted_with_its_largest_files(write: Write) -> None:
+def test_a_large_package_is_warned_about_with_its_largest_files(write: Write) -> None:
     """CH205."""
     root = write({"chain.py": "W = open(__file__ + 'w.bin')\n", "w.bin": b"\0" * 10_000_001})
     (note,) = build_packages(chain(root)).notes
-    assert (note.code, note.severity) == (Code.LARGE_PACKAGE, Severity.NOTE)
+    assert (note.code, note.severity) == (Code.LARGE_PACKAGE, Severity.WARNING)
     assert "w.bin" in note.message and "10.0 MB" in note.message
 
 
