@@ -7,8 +7,12 @@ from typing import Any, Protocol
 class WebSocketProtocol(Protocol):
     """A connected websocket; the one parameter of a websocket endpoint's `run_remote`.
 
-    Receiving after the peer has closed raises the server's disconnect exception; the `iter_*`
-    methods end instead.
+    Receiving after the peer has closed raises the server's disconnect exception; the iterators of
+    the `iter_*` methods end instead.
+
+    Example:
+        async for text in await websocket.iter_text():
+            await websocket.send_text(text.upper())
     """
 
     @property
@@ -16,7 +20,7 @@ class WebSocketProtocol(Protocol):
         """Headers of the request that opened the socket."""
         ...
 
-    def is_connected(self) -> bool:
+    async def is_connected(self) -> bool:
         """Whether both sides are open."""
         ...
 
@@ -52,15 +56,15 @@ class WebSocketProtocol(Protocol):
         """Send a JSON document as text."""
         ...
 
-    def iter_text(self) -> AsyncIterator[str]:
+    async def iter_text(self) -> AsyncIterator[str]:
         """All text messages until the peer closes."""
         ...
 
-    def iter_bytes(self) -> AsyncIterator[bytes]:
+    async def iter_bytes(self) -> AsyncIterator[bytes]:
         """All messages in bytes until the peer closes."""
         ...
 
-    def iter_json(self) -> AsyncIterator[Any]:  # any JSON value
+    async def iter_json(self) -> AsyncIterator[Any]:  # any JSON value
         """All messages, parsed, until the peer closes."""
         ...
 

@@ -114,6 +114,15 @@ class Front(chains.ChainletBase):
         yield text
 
 
+class Socket(chains.ChainletBase):
+    async def run_remote(self, websocket: chains.WebSocketProtocol) -> None:
+        reveal_type(await websocket.is_connected())  #: bool
+        async for text in await websocket.iter_text():
+            reveal_type(text)  #: str
+        async for data in websocket.iter_bytes():  # wrong
+            await websocket.send_bytes(b"")
+
+
 @chains.mark_entrypoint
 class Other(chains.ChainletBase):
     async def run_remote(self) -> None: ...
