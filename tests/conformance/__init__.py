@@ -1,0 +1,1 @@
+"""One table of cases; three ways to run a Chain; the same results."""

@@ -1,0 +1,5 @@
+"""Another module of the same workspace."""
+
+
+class ElsewhereError(LookupError):
+    pass
