@@ -37,8 +37,9 @@ lint: install ## ruff: rules and format
 
 types: install ## mypy, strict, on our code and on the examples
 	$(BIN)/mypy
-	$(BIN)/mypy examples/poems/poems_typed.py
-	cd examples/glue_and_model && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml chain.py
+	$(BIN)/mypy examples/poems/poems_typed.py examples/demo.py
+	for d in glue_and_model transcription streaming rag tiles; do \
+	  (cd examples/$$d && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml chain.py) || exit 1; done
 
 imports: install ## who may import whom
 	$(BIN)/lint-imports --no-cache

@@ -28,9 +28,9 @@ def run_local(directory: str, file: str, value: dict[str, Any], *options: str) -
 
 @pytest.mark.parametrize("options", [(), ("--strict",)])
 def test_hello(options: tuple[str, ...]) -> None:
-    assert json.loads(run_local("hello_chain", "hello.py", {"names": ["Ada", "Bo"]}, *options)) == (
-        "Hello, Ada\nHello, Bo"
-    )
+    printed = run_local("hello_chain", "hello.py", {"names": ["Ada", "Bo"]}, *options)
+
+    assert printed == "Hello, Ada\nHello, Bo\n"
 
 
 def test_poems_with_the_model_mocked() -> None:
