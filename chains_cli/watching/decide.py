@@ -32,9 +32,13 @@ class Decision:
 
 
 def source_tree(package: Package) -> SourceTree:
-    """The files that a replica has on its import path."""
+    """The files that a replica has on its import path; of files that are not Python, the digest will do."""
+    digests = {e.path: e.digest for e in package.manifest.files if e.path.startswith(_PREFIX)}
     return SourceTree(
-        {p.removeprefix(_PREFIX): data for p, data in package.files.items() if p.startswith(_PREFIX)}
+        {
+            path.removeprefix(_PREFIX): package.files[path] if path.endswith(".py") else digest.encode()
+            for path, digest in digests.items()
+        }
     )
 
 

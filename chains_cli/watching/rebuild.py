@@ -1,10 +1,11 @@
 """The packages of a Chain after a save, without running user code and with as little work as possible."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from chains_analysis import AnalysisCache
+from chains_analysis import AnalysisCache, SourceTree
 from chains_analysis.imports import ImportFacts
 from chains_cli.packaging.package import ChainPackages, Package
 from chains_cli.packaging.reader import Content, ContentCache, WorkspaceReader
@@ -31,13 +32,49 @@ class AnalysedContents(ContentCache):
         return self._analysis.imports(path, source)
 
 
+class SameFilesReader(WorkspaceReader):
+    """Reads a workspace that has the files it had before, some with other contents.
+
+    Looking for files is what takes long in a large workspace; this does not.
+
+    Args:
+        origin: the reader that looked for the files.
+    """
+
+    def __init__(self, origin: WorkspaceReader) -> None:
+        super().__init__(origin.root, origin.cache)
+        self._origin = origin
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All files, as before."""
+        return self._origin.paths
+
+    @cached_property
+    def outline(self) -> SourceTree:
+        """The paths of the Python files, as before."""
+        return self._origin.outline
+
+    def read(self, path: str) -> Content:
+        """A file as it is now. Raises CH209."""
+        return self._origin.read(path)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What a full build saw: if it is the same now, only source files can differ."""
 
     spec: ChainSpec
-    paths: tuple[str, ...]
+    reader: WorkspaceReader
     imports: Mapping[str, tuple[str, ...]]
+
+    def has_the_same_files(self, changed: Iterable[Path]) -> bool:
+        """Whether only Python files that were there before have other contents."""
+        root, known = self.reader.root, self.reader.outline.files
+        return all(
+            path.is_relative_to(root) and path.relative_to(root).as_posix() in known and path.is_file()
+            for path in changed
+        )
 
 
 class Rebuilder:
@@ -55,11 +92,12 @@ class Rebuilder:
         Raises:
             DiagnosticsError: CH152, CH2xx.
         """
-        reader = self._reader(spec)
+        self._known = None
+        reader = WorkspaceReader(Path(spec.workspace), self._cache)
         packages = self._build(spec, reader)
         collector = SourceCollector(reader)
-        imports = {f.spec.display_name: _imports(collector, f) for f in spec.chainlets if _has_files(f)}
-        self._known = _Known(spec, reader.paths, imports)
+        imports = {f.spec.display_name: collector.collect(f).imports for f in spec.chainlets if _has_files(f)}
+        self._known = _Known(spec, reader, imports)
         return packages
 
     def quick(self, spec: ChainSpec, packages: ChainPackages, changed: Iterable[Path]) -> ChainPackages:
@@ -68,17 +106,15 @@ class Rebuilder:
         Args:
             spec: the Chain, as it was read last.
             packages: what was built from it last.
-            changed: the files that changed since.
+            changed: every file that changed since.
 
         Raises:
             DiagnosticsError: CH152, CH2xx.
         """
-        reader = self._reader(spec)
         known = self._known
-        only_source = all(path.suffix == ".py" for path in changed)
-        if known is None or not only_source or known.spec != spec or known.paths != reader.paths:
+        if known is None or known.spec != spec or not known.has_the_same_files(changed):
             return self.full(spec)
-        collector = SourceCollector(reader)
+        collector = SourceCollector(SameFilesReader(known.reader))
         rebuilt: list[Package] = []
         for found, package in zip(spec.chainlets, packages, strict=True):
             name = found.spec.display_name
@@ -91,9 +127,6 @@ class Rebuilder:
             rebuilt.append(_with_source(package, source.files))
         return ChainPackages(packages.chain_name, packages.entrypoint, tuple(rebuilt), packages.notes)
 
-    def _reader(self, spec: ChainSpec) -> WorkspaceReader:
-        return WorkspaceReader(Path(spec.workspace), self._cache)
-
 
 def _has_files(found: DiscoveredChainlet) -> bool:
     """Whether its package holds files of the workspace that a save of Python files can change."""
@@ -101,19 +134,45 @@ def _has_files(found: DiscoveredChainlet) -> bool:
     return not is_auto and found.sources.truss_dir is None and found.spec.engine is None
 
 
-def _imports(collector: SourceCollector, found: DiscoveredChainlet) -> tuple[str, ...]:
-    return collector.collect(found).imports
+class _Replaced(Mapping[str, bytes]):
+    """Files of a package with other source files; nothing is read before it is asked for."""
+
+    def __init__(
+        self, others: Mapping[str, bytes], source: Mapping[str, Content], paths: Iterable[str]
+    ) -> None:
+        self._others = others.others if isinstance(others, _Replaced) else others
+        self._source = source
+        self._paths = dict.fromkeys(paths)
+
+    @property
+    def others(self) -> Mapping[str, bytes]:
+        """Where the files that are no source come from."""
+        return self._others
+
+    def __getitem__(self, path: str) -> bytes:
+        if path not in self._paths:
+            raise KeyError(path)
+        if path.startswith(_PREFIX):
+            return self._source[path.removeprefix(_PREFIX)].data
+        return self._others[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def _with_source(package: Package, source: Mapping[str, Content]) -> Package:
-    """The package with other source files; what did not change is neither hashed nor copied."""
-    entries = {e.path: e for e in package.manifest.files if not e.path.startswith(_PREFIX)}
-    files = {path: package.files[path] for path in entries}
-    for path, content in source.items():
-        entries[_PREFIX + path] = FileEntry(
-            path=_PREFIX + path, digest=content.digest, size_bytes=len(content.data)
-        )
-        files[_PREFIX + path] = content.data
+    """The package with other source files; what did not change is neither read nor hashed."""
+    before = {entry.path: entry for entry in package.manifest.files}
+    entries = {path: entry for path, entry in before.items() if not path.startswith(_PREFIX)}
+    for name, content in source.items():
+        path = _PREFIX + name
+        known = before.get(path)
+        if known is None or known.digest != content.digest:
+            known = FileEntry(path=path, digest=content.digest, size_bytes=len(content.data))
+        entries[path] = known
     ordered = tuple(entries[path] for path in sorted(entries))
     digest = tree_digest({entry.path: entry.digest for entry in ordered})
     if digest == package.manifest.digest:
@@ -121,7 +180,8 @@ def _with_source(package: Package, source: Mapping[str, Content]) -> Package:
     manifest = PackageManifest(
         digest=digest, files=ordered, spec=package.manifest.spec, environment=package.manifest.environment
     )
-    return Package({path: files[path] for path in sorted(files)}, manifest)
+    files = _Replaced(package.files, source, (entry.path for entry in ordered))
+    return replace(package, files=files, manifest=manifest)
 
 
 __all__ = ["AnalysedContents", "Build", "Rebuilder"]
