@@ -1,5 +1,6 @@
 """The packages of a Chain after a save, without running user code and with as little work as possible."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,7 +10,7 @@ from chains_analysis import AnalysisCache, SourceTree
 from chains_analysis.imports import ImportFacts
 from chains_cli.packaging.package import ChainPackages, Package
 from chains_cli.packaging.reader import Content, ContentCache, WorkspaceReader
-from chains_cli.packaging.sources import SourceCollector
+from chains_cli.packaging.sources import SourceCollector, SourceFiles
 from chains_protocol.digest import tree_digest
 from chains_protocol.manifest import SOURCE_DIR, FileEntry, PackageManifest
 from chains_protocol.spec import ChainSpec, DiscoveredChainlet
@@ -96,7 +97,9 @@ class Rebuilder:
         reader = WorkspaceReader(Path(spec.workspace), self._cache)
         packages = self._build(spec, reader)
         collector = SourceCollector(reader)
-        imports = {f.spec.display_name: collector.collect(f).imports for f in spec.chainlets if _has_files(f)}
+        imports = {
+            f.spec.display_name: _foreign(collector.collect(f)) for f in spec.chainlets if _has_files(f)
+        }
         self._known = _Known(spec, reader, imports)
         return packages
 
@@ -122,7 +125,7 @@ class Rebuilder:
                 rebuilt.append(package)
                 continue
             source = collector.collect(found)
-            if source.imports != known.imports.get(name) or source.secret or not source.files:
+            if _foreign(source) != known.imports.get(name) or source.secret or not source.files:
                 return self.full(spec)
             rebuilt.append(_with_source(package, source.files))
         return ChainPackages(packages.chain_name, packages.entrypoint, tuple(rebuilt), packages.notes)
@@ -132,6 +135,11 @@ def _has_files(found: DiscoveredChainlet) -> bool:
     """Whether its package holds files of the workspace that a save of Python files can change."""
     is_auto = found.spec.mock is not None and found.spec.mock.kind == "auto"
     return not is_auto and found.sources.truss_dir is None and found.spec.engine is None
+
+
+def _foreign(source: SourceFiles) -> tuple[str, ...]:
+    """Imports that requirements have to provide."""
+    return tuple(name for name in source.imports if name.partition(".")[0] not in sys.stdlib_module_names)
 
 
 class _Replaced(Mapping[str, bytes]):
