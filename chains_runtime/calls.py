@@ -79,7 +79,11 @@ async def serve_call(replica: Replica, headers: RequestHeaders, receive: Receive
     body = await read_body(receive)
     if body is None:
         return  # the client has gone, nothing was executed
-    deadline = headers.deadline_at(time.monotonic())
+    now = time.monotonic()
+    deadline = headers.deadline_at(now)
+    if deadline is not None and deadline <= now:
+        await send_error(send, 504, "The call came after its caller's deadline.", code=CHAINLET_FAULT)
+        return
     guard = CallGuard(receive, deadline)
     replica.watch.add(guard)
     try:

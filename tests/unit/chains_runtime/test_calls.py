@@ -155,6 +155,13 @@ async def test_a_deadline_ends_the_call(start: Start, tmp_path: Path) -> None:
     assert echo.replica.newest.instance.cancelled.is_set()
 
 
+async def test_a_call_without_time_left_is_not_executed(start: Start, tmp_path: Path) -> None:
+    echo = await start(write_package(tmp_path, {"chain.py": ECHO}, "Echo"))
+    answer = await echo.call({"item": ITEM}, headers={"x-chains-deadline": "0"})
+    assert answer.status_code == 504
+    assert echo.replica.slots.busy == 0
+
+
 async def test_a_client_that_leaves_cancels_its_call(start: Start, tmp_path: Path) -> None:
     """R-29."""
     echo = await start(write_package(tmp_path, {"chain.py": ECHO}, "Echo"))
