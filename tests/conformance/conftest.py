@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeGuard
 
 import pytest
 
@@ -51,14 +50,18 @@ def pushed(platform: Chains, request: pytest.FixtureRequest) -> Iterator[GetPush
         token = (platform.home / "platform" / "token").read_text().strip()
         return Pushed(done.result["deployment"]["run_remote_url"], token)
 
-    names = dict.fromkeys(item.module.PROGRAM[0] for item in request.session.items if _is_ours(item))
+    names = dict.fromkeys(name for item in request.session.items for name in _programs(item))
     with ThreadPoolExecutor(4) as pool:
         pushes = {name: pool.submit(push, name) for name in names}
         yield lambda name: pushes[name].result()
 
 
-def _is_ours(item: pytest.Item) -> TypeGuard[pytest.Function]:
-    return isinstance(item, pytest.Function) and hasattr(item.module, "PROGRAM")
+def _programs(item: pytest.Item) -> tuple[str, ...]:
+    """What the test's module says that it needs: `PROGRAM = ("file", "Entrypoint")`, or `PROGRAMS`."""
+    if not isinstance(item, pytest.Function) or item.get_closest_marker("e2e") is None:
+        return ()
+    module = item.module
+    return getattr(module, "PROGRAMS", None) or getattr(module, "PROGRAM", ())[:1]
 
 
 @pytest.fixture(scope="module")

@@ -243,6 +243,12 @@ class Behaviour(chains.ChainletBase):
             await asyncio.sleep(0.01)
         return f"not {what}"
 
+    async def _sleep(self) -> str:
+        return await self._sleeper.run_remote(30.0)
+
+    async def _cancelled_sleeps(self) -> str:
+        return await self._sleeper.run_remote(0, "cancelled")
+
     async def _fast_enough(self) -> str:
         return await self._short.run_remote(0.0)
 
