@@ -28,7 +28,7 @@ def down(cli: Cli) -> int:
     from chains_cli.operations.platform import down as run
 
     with cli.console() as console:
-        result = run(cli.settings.home)
+        result = run(cli.settings.home, cli.world.environ, console.show)
         return console.finish(result, lambda p: platform_lines(result, p))
 
 
@@ -70,3 +70,24 @@ def logs(
     with cli.console() as console:
         result = run(cli.settings.home, console.show, follow=follow)
         return console.finish(result, lambda p: ())
+
+
+@command(app)
+def gc(
+    cli: Cli,
+    *,
+    older_than: Annotated[
+        float,
+        typer.Option(metavar="MINUTES", min=0, help="Keep what a push sent or wanted since."),
+    ] = 10.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; remove nothing.")] = False,
+) -> int:
+    """Remove packages, files and environments that no deployment needs any more."""
+    from contextlib import closing
+
+    from chains_cli.console.platform import gc_lines
+    from chains_cli.operations.platform import collect as run
+
+    with cli.console() as console, closing(cli.connect(console.show, start=False)) as remote:
+        result = run(remote, older_than_s=older_than * 60, dry_run=dry_run)
+        return console.finish(result, lambda p: gc_lines(result))

@@ -11,10 +11,17 @@ from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit
 from chains_cli.remotes import embedded
+from chains_cli.remotes.remote import Remote
+from chains_protocol.control import GcRequest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 
 _LOGS: Final = ("control.log", "gateway.log")
 _CHUNK: Final = 65536
+_IS_DOWN: Final = "does not run; `chains push` or `chains platform up` starts it"
+_CRASHED: Final = (
+    "ended without being stopped, and what it started may go on; "
+    "`chains platform up` takes that over, `chains platform down` ends it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,23 @@ class PlatformLogResult:
     exit_code: int = Exit.OK
 
 
+@dataclass(frozen=True, slots=True)
+class GcResult:
+    """What was removed, or would be; `freed_bytes` without what is linked elsewhere."""
+
+    environments: int
+    packages: int
+    blobs: int
+    freed_bytes: int
+    dry_run: bool = False
+    exit_code: int = Exit.OK
+
+
 def platform_state(home: Path) -> PlatformState:
     """Find the platform of `home` and ask how it is."""
     running = embedded.find_running(home)
     if running is None:
-        return PlatformState(
-            str(home), message="does not run; `chains push` or `chains platform up` starts it"
-        )
+        return PlatformState(str(home), message=_CRASHED if embedded.has_crashed(home) else _IS_DOWN)
     file = running.file
     remote = running.remote()
     try:
@@ -89,12 +106,17 @@ def up(home: Path, environ: Mapping[str, str], report: Report) -> PlatformResult
     return PlatformResult(platform_state(home), changed=not was_running)
 
 
-def down(home: Path) -> PlatformResult:
+def down(home: Path, environ: Mapping[str, str], report: Report) -> PlatformResult:
     """Drain and stop the platform with everything that runs on it.
 
+    Only a control plane knows what an earlier one left behind, so after a crash one is started
+    to end that.
+
     Raises:
-        DiagnosticsError: CH313 if it does not end.
+        DiagnosticsError: CH313 if it does not end, CH309 if what was left can't be taken over.
     """
+    if embedded.has_crashed(home):
+        up(home, environ, report)
     changed = embedded.shutdown(home)
     return PlatformResult(platform_state(home), changed)
 
@@ -104,6 +126,16 @@ def status(home: Path) -> PlatformResult:
     state = platform_state(home)
     is_fine = state.running and not state.is_broken
     return PlatformResult(state, exit_code=Exit.OK if is_fine else Exit.REMOTE)
+
+
+def collect(remote: Remote, *, older_than_s: float, dry_run: bool) -> GcResult:
+    """Remove what no deployment of `remote` needs and nothing wanted in the last `older_than_s` seconds.
+
+    Raises:
+        DiagnosticsError: CH301.
+    """
+    found = remote.collect(GcRequest(older_than_s=older_than_s, dry_run=dry_run))
+    return GcResult(found.environments, found.packages, found.blobs, found.freed_bytes, dry_run)
 
 
 def run_in_foreground(home: Path, environ: Mapping[str, str], host: str | None, port: int | None) -> int:
@@ -185,9 +217,11 @@ class _Tail:
 
 
 __all__ = [
+    "GcResult",
     "PlatformLogResult",
     "PlatformResult",
     "PlatformState",
+    "collect",
     "down",
     "logs",
     "platform_state",

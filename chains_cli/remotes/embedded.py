@@ -5,8 +5,10 @@ own: it is started by command line and spoken to over HTTP, never imported.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -34,6 +36,7 @@ _SAME_START_S: Final = 2.0
 _POLL_S: Final = 0.02
 _END_TIMEOUT_S: Final = 10.0
 _TAIL_LINES: Final = 20
+_NO_ROOM_BYTES: Final = 64 * 1024
 
 Report = Callable[[str], None]
 
@@ -88,6 +91,14 @@ def find_running(home: Path) -> RunningPlatform | None:
     except (OSError, ValidationError, UnicodeDecodeError):
         return None
     return RunningPlatform(file, token) if _is_alive(file) else None
+
+
+def has_crashed(home: Path) -> bool:
+    """Whether a platform of `home` ended without being stopped: what it started may still run."""
+    try:
+        return find_running(home) is None and (home / "platform" / "platform.json").exists()
+    except OSError:
+        return False
 
 
 def connect(home: Path) -> PlatformRemote:
@@ -182,9 +193,13 @@ def _start(
     """Start it, or wait for the one that another tool is starting just now."""
     deadline = patience.clock() + patience.timeout_s
     log = home / "platform" / "logs" / "control.log"
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _starting(home / "platform" / "starting.lock", deadline, patience):
-        return find_running(home) or _start_alone(home, command, environ, log, patience=patience)
+    try:
+        for directory in (home, home / "platform", log.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _starting(home / "platform" / "starting.lock", deadline, patience):
+            return find_running(home) or _start_alone(home, command, environ, log, patience=patience)
+    except OSError as error:
+        raise DiagnosticsError([_unusable(home, error)]) from error
 
 
 @contextlib.contextmanager
@@ -279,6 +294,8 @@ def _why_not_started(log: Path, begins_at: int, status: int | None) -> tuple[Dia
             with contextlib.suppress(ValidationError):
                 adapter = TypeAdapter(tuple[Diagnostic, ...])
                 return adapter.validate_json(line.removeprefix(_FAILED_PREFIX))
+    if not lines and shutil.disk_usage(log).free < _NO_ROOM_BYTES:  # it could not even write why
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return (_not_started(f"it ended with status {status}", "\n".join(lines[-_TAIL_LINES:]) or None),)
 
 
@@ -293,6 +310,16 @@ def _written(log: Path, begins_at: int) -> list[str]:
         file.seek(begins_at)
         return file.read().decode("utf-8", "replace").splitlines()
     return []
+
+
+def _unusable(home: Path, error: OSError) -> Diagnostic:
+    where = "" if error.filename is None else f": `{error.filename}`"
+    return Diagnostic(
+        code=Code.DISK_FULL if error.errno == errno.ENOSPC else Code.PLATFORM_START_FAILED,
+        message=f"the home of the platform, `{home}`, can't be used: "
+        f"{(error.strerror or str(error)).lower()}{where}",
+        help="make it a directory that you can write, or name another one with CHAINS_HOME",
+    )
 
 
 def _not_started(why: str, detail: str | None) -> Diagnostic:
@@ -313,5 +340,6 @@ __all__ = [
     "ensure_running",
     "find_home",
     "find_running",
+    "has_crashed",
     "shutdown",
 ]

@@ -147,6 +147,15 @@ def edit(file: Path, old: str, new: str) -> None:
     beside.replace(file)
 
 
+def kill_control_plane(chains: Chains) -> None:
+    pid = json.loads((chains.home / "platform" / "platform.json").read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(
+        "the end of the control plane",
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE,
+    )
+
+
 def test_the_second_push_sends_nothing_and_restarts_nothing(chains: Chains, glue: Path) -> None:
     first = chains.ok("push", "chain.py", "--output", "json").result
     before = {p.pid for p in chains.replicas()}
@@ -241,15 +250,7 @@ def _score(load: Load) -> float:
 def test_killing_the_control_plane_stops_no_request(chains: Chains, glue: Path) -> None:
     chains.ok("push", "chain.py")
     before = {p.pid for p in chains.replicas()}
-    state = json.loads((chains.home / "platform" / "platform.json").read_text())
-    os.kill(state["pid"], signal.SIGKILL)
-    wait_for(
-        "the end of the control plane",
-        lambda: (
-            not psutil.pid_exists(state["pid"])
-            or psutil.Process(state["pid"]).status() == psutil.STATUS_ZOMBIE
-        ),
-    )
+    kill_control_plane(chains)
 
     called = chains.ok("call", CHAIN, "--data", json.dumps(QUESTION), "--output", "json").result
     chains.ok("platform", "up")
@@ -258,6 +259,19 @@ def test_killing_the_control_plane_stops_no_request(chains: Chains, glue: Path) 
     assert {p.pid for p in chains.replicas()} == before
     assert {pid for n in ("Embedder", "Search") for pid, _ in replica_facts(deployment(chains), n)} == before
     chains.ok("call", CHAIN, "--data", json.dumps(QUESTION))
+
+
+def test_down_after_a_crash_ends_what_was_left(chains: Chains, glue: Path) -> None:
+    chains.ok("push", "chain.py")
+    kill_control_plane(chains)
+
+    said = chains.run("platform", "status")
+    done = chains.ok("platform", "down")
+
+    assert said.code == 4
+    assert "chains platform down" in said.out
+    assert "stopped" in done.out
+    assert chains.processes() == []
 
 
 def test_a_chainlet_whose_init_raises_fails_the_push(chains: Chains) -> None:

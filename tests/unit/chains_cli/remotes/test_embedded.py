@@ -184,3 +184,31 @@ def test_a_pid_that_belongs_to_another_process_now_is_no_platform(tmp_path: Path
 def test_the_home_is_the_variable_or_the_users_data_directory(tmp_path: Path) -> None:
     assert embedded.find_home({"CHAINS_HOME": str(tmp_path)}) == tmp_path
     assert embedded.find_home({}).name == "chains"
+
+
+@pytest.mark.parametrize("below", ["", "chains"])
+def test_a_home_that_cannot_be_used_is_named(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    said = refused(file / below, command(tmp_path, PLATFORM))
+    assert said.code is Code.PLATFORM_START_FAILED
+    assert str(file) in said.message
+    assert "CHAINS_HOME" in (said.help or "")
+
+
+def test_what_a_start_makes_is_its_owners_only(tmp_path: Path) -> None:
+    home = tmp_path / "a" / "home"
+    refused(home, command(tmp_path, "raise SystemExit(1)"))
+    assert {path.stat().st_mode & 0o777 for path in (home, home / "platform")} == {0o700}
+
+
+def test_a_platform_that_was_killed_is_told_from_one_that_was_stopped(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert not embedded.has_crashed(home)
+    with closing(embedded.ensure_running(home, print, command=command(tmp_path, PLATFORM), environ=ENVIRON)):
+        running = embedded.find_running(home)
+        assert running is not None and not embedded.has_crashed(home)
+        process = psutil.Process(running.file.pid)
+        process.kill()
+        process.wait(10)
+    assert embedded.has_crashed(home)
