@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from chains_platform.engines.collecting import Collected
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.manifest import SPEC_FILE, PackageManifest
@@ -76,7 +77,7 @@ class BlobStore:
                 Path(draft).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise DiagnosticsError([_unwritable(error)]) from error
+            raise DiagnosticsError([unwritable(error)]) from error
         self._known.add(digest)
         return True
 
@@ -98,7 +99,7 @@ class BlobStore:
             draft.chmod(_READ_ONLY)
             draft.replace(target)
         except OSError as error:
-            raise DiagnosticsError([_unwritable(error)]) from error
+            raise DiagnosticsError([unwritable(error)]) from error
         finally:
             draft.unlink(missing_ok=True)
         self._known.add(digest)
@@ -133,7 +134,7 @@ class BlobStore:
         except OSError as error:
             if target.is_dir():
                 return target  # another task was first
-            raise DiagnosticsError([_unwritable(error)]) from error
+            raise DiagnosticsError([unwritable(error)]) from error
         return target
 
     def _link(self, package: PackageManifest, root: Path) -> None:
@@ -164,24 +165,30 @@ class BlobStore:
                 raise
             shutil.copy(source, target)
 
-    def collect(self, kept: Iterable[PackageManifest], older_than: float) -> int:
-        """Remove packages and blobs that none of `kept` uses and that are older; how many files went."""
+    def collect(
+        self, kept: Iterable[PackageManifest], older_than: float, *, dry_run: bool = False
+    ) -> tuple[Collected, Collected]:
+        """Remove packages and blobs that none of `kept` uses and that are older; what went of each.
+
+        `dry_run` only counts.
+        """
         packages = list(kept)
-        trees = {p.digest for p in packages}
-        for tree in self._packages.iterdir():
-            if tree.name not in trees and tree.stat().st_mtime < older_than:
-                shutil.rmtree(tree, ignore_errors=True)
-        for draft in self._blobs.glob(".new-*"):
-            if draft.stat().st_mtime < older_than:
-                draft.unlink(missing_ok=True)
+        names = {p.digest for p in packages}
+        trees = [t for t in self._packages.iterdir() if t.name not in names and _is_older(t, older_than)]
         used = {entry.digest for p in packages for entry in p.files}
-        removed = 0
-        for blob in self._blobs.glob("*/*"):
-            if blob.name not in used and blob.stat().st_mtime < older_than:
+        blobs = [b for b in self._blobs.glob("*/*") if b.name not in used and _is_older(b, older_than)]
+        freed = sum(blob.stat().st_size for blob in blobs)
+        if not dry_run:
+            for tree in trees:
+                shutil.rmtree(tree, ignore_errors=True)
+            for blob in (*blobs, *(d for d in self._blobs.glob(".new-*") if _is_older(d, older_than))):
                 blob.unlink(missing_ok=True)
                 self._known.discard(blob.name)
-                removed += 1
-        return removed
+        return Collected(len(trees)), Collected(len(blobs), freed)
+
+
+def _is_older(path: Path, than: float) -> bool:
+    return path.stat().st_mtime < than
 
 
 def _check_spec(package: PackageManifest, root: Path) -> None:
@@ -220,7 +227,8 @@ def _bad_file(package: PackageManifest, path: str) -> Diagnostic:
     )
 
 
-def _unwritable(error: OSError) -> Diagnostic:
+def unwritable(error: OSError) -> Diagnostic:
+    """CH318."""
     return Diagnostic(
         code=Code.DISK_FULL,
         message=f"the platform can't write below `CHAINS_HOME`: {error.strerror or error}",
@@ -228,4 +236,4 @@ def _unwritable(error: OSError) -> Diagnostic:
     )
 
 
-__all__ = ["BlobStore"]
+__all__ = ["BlobStore", "unwritable"]

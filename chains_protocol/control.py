@@ -240,6 +240,24 @@ class SecretNames(Reply):
     names: tuple[str, ...] = ()
 
 
+class GcRequest(Frozen):
+    """`POST /v1/gc`: remove what no deployment refers to. `dry_run` only counts."""
+
+    older_than_s: float = Field(default=600.0, ge=0)
+    """What was sent or wanted later stays: a push that is under way may need it."""
+    dry_run: bool = False
+
+
+class GcReply(Reply):
+    """How many went; bytes of files that are linked elsewhere (uv's cache) count as none."""
+
+    environments: int = 0
+    packages: int = 0
+    blobs: int = 0
+    freed_bytes: int = 0
+    kept_environments: int = 0
+
+
 __all__ = [
     "ApiError",
     "BlobReply",
@@ -254,6 +272,8 @@ __all__ = [
     "DeploymentState",
     "Event",
     "EventKind",
+    "GcReply",
+    "GcRequest",
     "Health",
     "LogLine",
     "PackageReply",

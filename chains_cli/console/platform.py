@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from chains_cli.console.layout import columns
+from chains_cli.console.layout import bytes_text, columns, plural
 from chains_cli.console.palette import Palette
-from chains_cli.operations.platform import PlatformResult
+from chains_cli.operations.platform import GcResult, PlatformResult
 
 
 def platform_lines(result: PlatformResult, palette: Palette) -> Iterable[str]:
@@ -25,4 +25,12 @@ def platform_lines(result: PlatformResult, palette: Palette) -> Iterable[str]:
     yield from columns(rows, indent="  ")
 
 
-__all__ = ["platform_lines"]
+def gc_lines(result: GcResult) -> Iterable[str]:
+    """What went, or would go."""
+    counts = ((result.environments, "environment"), (result.packages, "package"), (result.blobs, "file"))
+    named = [plural(count, noun) for count, noun in counts if count]
+    verb = "would remove" if result.dry_run else "removed"
+    yield f"{verb} {', '.join(named) or 'nothing'}; {bytes_text(result.freed_bytes)} free"
+
+
+__all__ = ["gc_lines", "platform_lines"]

@@ -21,6 +21,8 @@ from chains_protocol.control import (
     DeployRequest,
     Event,
     EventKind,
+    GcReply,
+    GcRequest,
     Health,
     LogLine,
     PackageReply,
@@ -105,6 +107,18 @@ class MemoryRemote:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def collect(self, request: GcRequest) -> GcReply:
+        """Blobs that no deployment names; they have no age here, so a bound keeps them all."""
+        self._require_running()
+        live = [
+            d for c in self._chains.values() for d in c.deployments if d.state is not DeploymentState.DELETED
+        ]
+        used = {e.digest for d in live for p in d.manifest.packages for e in p.files}
+        gone = {} if request.older_than_s else {k: v for k, v in self.blobs.items() if k not in used}
+        if not request.dry_run:
+            self.blobs = {k: v for k, v in self.blobs.items() if k not in gone}
+        return GcReply(blobs=len(gone), freed_bytes=sum(map(len, gone.values())))
 
     # --- push
 

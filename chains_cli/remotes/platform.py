@@ -19,6 +19,8 @@ from chains_protocol.control import (
     DeploymentInfo,
     DeployRequest,
     Event,
+    GcReply,
+    GcRequest,
     Health,
     LogLine,
     PackageReply,
@@ -208,6 +210,9 @@ class PlatformRemote:
                 yield reply
             except httpx.TransportError as error:
                 raise _broke_off(chain, error) from error
+
+    def collect(self, request: GcRequest) -> GcReply:
+        return self._client.ask("POST", "/v1/gc", GcReply, body=request, timeout_s=PLAN_TIMEOUT_S)
 
     def shutdown(self) -> None:
         self._client.ask("POST", "/v1/shutdown", _Anything, timeout_s=PATCH_TIMEOUT_S)

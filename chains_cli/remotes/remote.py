@@ -17,6 +17,8 @@ from chains_protocol.control import (
     DeploymentInfo,
     DeployRequest,
     Event,
+    GcReply,
+    GcRequest,
     Health,
     LogLine,
     PackageReply,
@@ -143,6 +145,10 @@ class Remote(Protocol):
             selector: `production`, `environments/NAME`, `development`, `deployment/ID` or `latest`.
             timeout_s: seconds without a byte until the call is given up (CH301); None waits.
         """
+        ...
+
+    def collect(self, request: GcRequest) -> GcReply:
+        """Remove what no deployment refers to: packages, blobs, environments."""
         ...
 
     def shutdown(self) -> None:

@@ -10,11 +10,13 @@ from starlette.responses import Response
 
 from chains_platform.api.answers import parse, reply
 from chains_platform.api.endpoints import Endpoint, digest_of, name_of
+from chains_platform.blobs import unwritable
 from chains_platform.refusals import bad_request
 from chains_platform.services import Services
 from chains_protocol.base import Reply
 from chains_protocol.blobs import decode_blobs
-from chains_protocol.control import BlobReply, Health, SecretNames, SecretValue
+from chains_protocol.control import BlobReply, GcReply, GcRequest, Health, SecretNames, SecretValue
+from chains_protocol.errors import DiagnosticsError
 
 
 class Acknowledged(Reply):
@@ -30,7 +32,18 @@ async def health(services: Services, request: Request) -> Response:
 async def put_blob(services: Services, request: Request) -> Response:
     """One blob of any size: written to disk as it arrives."""
     digest = digest_of(request)
-    found, size = hashlib.sha256(), 0
+    found = hashlib.sha256()
+    try:
+        draft, size = await _receive(services, request, found)
+    except OSError as error:
+        raise DiagnosticsError([unwritable(error)]) from error
+    stored = await asyncio.to_thread(services.blobs.take, digest, draft, found.hexdigest())
+    return reply(BlobReply(stored=int(stored), received_bytes=size))
+
+
+async def _receive(services: Services, request: Request, found: "hashlib._Hash") -> tuple[Path, int]:
+    """The body as a file below the blobs, hashed on the way; gone again if it does not arrive whole."""
+    size = 0
     with tempfile.NamedTemporaryFile(prefix=".new-", dir=services.layout.blobs, delete=False) as file:
         draft = Path(file.name)
         try:
@@ -41,8 +54,7 @@ async def put_blob(services: Services, request: Request) -> Response:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-    stored = await asyncio.to_thread(services.blobs.take, digest, draft, found.hexdigest())
-    return reply(BlobReply(stored=int(stored), received_bytes=size))
+    return draft, size
 
 
 async def put_blobs(services: Services, request: Request) -> Response:
@@ -72,6 +84,10 @@ async def list_secrets(services: Services, request: Request) -> Response:
     return reply(SecretNames(names=await services.secrets.names()))
 
 
+async def collect(services: Services, request: Request) -> Response:
+    return reply(await services.housekeeping.collect(await parse(request, GcRequest)))
+
+
 async def shutdown(services: Services, request: Request) -> Response:
     """Only asks: whoever runs the control plane stops gateway, replicas and itself, in that order."""
     services.shutdown_requested.set()
@@ -96,6 +112,7 @@ ENDPOINTS = (
     Endpoint("PUT", "/v1/secrets/{name}", put_secret, "Set a secret", SecretValue, Acknowledged),
     Endpoint("DELETE", "/v1/secrets/{name}", delete_secret, "Delete a secret", reply=Acknowledged),
     Endpoint("GET", "/v1/secrets", list_secrets, "Names of the secrets", reply=SecretNames),
+    Endpoint("POST", "/v1/gc", collect, "Remove what no deployment needs", GcRequest, GcReply),
     Endpoint("POST", "/v1/shutdown", shutdown, "Drain and stop everything", reply=Acknowledged, status=202),
 )
 

@@ -5,11 +5,12 @@ whether it is alive and why it died, and stops it. It decides nothing: which rep
 wanted is the business of `reconcile`.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from chains_platform.engines.collecting import Collected
 from chains_protocol.errors import Diagnostic
 from chains_protocol.manifest import EnvironmentSpec
 from chains_protocol.replica import ReplicaLaunch
@@ -79,6 +80,13 @@ class Engine(Protocol):
         Raises:
             DiagnosticsError: CH312 with the resolver's own output in `detail`.
         """
+        ...
+
+    def collect_environments(
+        self, kept: Iterable[EnvironmentSpec], older_than: float, *, dry_run: bool
+    ) -> Collected:
+        """Remove environments that none of `kept` asks for, that nobody wanted since `older_than`
+        (Unix seconds) and that no process runs in; `dry_run` only counts."""
         ...
 
     async def start(self, request: StartRequest) -> ReplicaHandle:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from chains_platform.engines.collecting import COMPLETE, Collected, collect, touch
 from chains_platform.engines.pythons import Interpreter, Pythons
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
@@ -32,7 +33,6 @@ RUNTIME_REQUIREMENTS: Final = (
 )
 """What `chains_runtime` and `truss_chains` need; loose, so that a user's stack decides."""
 
-_COMPLETE: Final = ".complete"
 _PROVIDED: Final = "truss"
 """Not installed: the runtime tree provides `truss_chains`."""
 _POLL_S: Final = 0.05
@@ -79,7 +79,10 @@ class Environments:
     def ready(self, spec: EnvironmentSpec) -> Path | None:
         """The interpreter of a complete environment; None if it has to be built."""
         directory = self.directory(spec, self.pythons.find(spec.python_version))
-        return _python(directory) if (directory / _COMPLETE).exists() else None
+        if not (directory / COMPLETE).exists():
+            return None
+        touch(directory)
+        return _python(directory)
 
     async def ensure(self, spec: EnvironmentSpec, report: Report) -> Path:
         """Build the environment unless it is there; one build at a time, also among processes.
@@ -89,13 +92,21 @@ class Environments:
         """
         interpreter = await asyncio.to_thread(self.pythons.find, spec.python_version)
         directory = self.directory(spec, interpreter)
-        complete = directory / _COMPLETE
+        complete = directory / COMPLETE
         if complete.exists():
+            touch(directory)
             return _python(directory)
         async with self._building.setdefault(directory, asyncio.Lock()), _locked(directory, report) as lock:
             if not complete.exists():
                 await self._build(spec, interpreter, directory, report, lock)
         return _python(directory)
+
+    def collect(
+        self, kept: Iterable[EnvironmentSpec], older_than: float, *, dry_run: bool = False
+    ) -> Collected:
+        """Remove what none of `kept` asks for and nobody wanted since `older_than` (Unix seconds)."""
+        directories = {self.directory(spec, self.pythons.find(spec.python_version)) for spec in set(kept)}
+        return collect(self.root, directories, older_than, dry_run=dry_run)
 
     async def _build(
         self, spec: EnvironmentSpec, interpreter: Interpreter, directory: Path, report: Report, lock: int
@@ -112,7 +123,7 @@ class Environments:
                 code, output = await self._run(arguments, report, lock)
                 if code != 0:
                     raise DiagnosticsError([_failure(spec, interpreter, code, output)])
-            (directory / _COMPLETE).write_text("\n".join(lines) + "\n")
+            (directory / COMPLETE).write_text("\n".join(lines) + "\n")
         except BaseException:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True))
             raise

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from chains_platform import processes
 from chains_platform.engines.checks import Machine, check_chainlet
+from chains_platform.engines.collecting import Collected
 from chains_platform.engines.engine import ReplicaHandle, StartRequest
 from chains_platform.engines.environments import Environments
 from chains_platform.engines.indexes import default_pip_files, installer_environment
-from chains_platform.engines.pythons import Pythons, own_interpreter, uv_runner
+from chains_platform.engines.pythons import Pythons, managed_roots, own_interpreter, uv_runner
 from chains_platform.engines.runtime_tree import ensure_runtime_tree
 from chains_platform.layout import Layout
 from chains_platform.processes import ProcessId
@@ -74,6 +75,11 @@ class ProcessEngine:
 
     async def ensure_environment(self, spec: EnvironmentSpec, report: Callable[[str], None]) -> Path:
         return await self.environments.ensure(spec, report)
+
+    def collect_environments(
+        self, kept: Iterable[EnvironmentSpec], older_than: float, *, dry_run: bool
+    ) -> Collected:
+        return self.environments.collect(kept, older_than, dry_run=dry_run)
 
     async def start(self, request: StartRequest) -> ReplicaHandle:
         try:
@@ -153,7 +159,7 @@ def open_engine(layout: Layout, environ: Mapping[str, str]) -> ProcessEngine:
     uv = find_uv(environ)
     uv_environ = installer_environment(environ, default_pip_files(environ))
     run = uv_runner(uv, uv_environ, layout.environments)
-    pythons = Pythons(run, own_interpreter(), layout.environments / "pythons.json")
+    pythons = Pythons(run, own_interpreter(), layout.environments / "pythons.json", managed_roots(environ))
     tree: list[Path] = []
 
     def runtime() -> Path:

@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from chains_platform.layout import write_private
 
 _LOOK_TIMEOUT_S: Final = 60.0
 _OLDEST_MINOR: Final = 11
+_RELEASE: Final = re.compile(r"(3\.\d+)\.(\d+)")
 
 Run = Callable[[Sequence[str]], str]
 """Runs uv with these arguments and returns its standard output; "" if it failed."""
@@ -34,11 +36,13 @@ class Pythons:
         run: runs uv.
         own: the interpreter that is preferred when it has the wanted version, because it needs no look-up.
         kept: a file that remembers what was found, for the next process.
+        managed: directories that version managers keep interpreters in (`managed_roots`).
     """
 
     run: Run
     own: Interpreter
     kept: Path
+    managed: tuple[Path, ...] = ()
     _found: dict[str, Interpreter] = field(default_factory=dict)
 
     def find(self, version: str) -> Interpreter:
@@ -53,13 +57,18 @@ class Pythons:
         known = self._read()
         if os.access(known.get(version, ""), os.X_OK):
             return Interpreter(known[version], version)
-        executable = self.run([*_FIND, version]).strip()
+        executable = self._executable(version)
         if executable:
             write_private(self.kept, json.dumps({**known, version: executable}).encode())
             return Interpreter(executable, version)
-        instead = nearest(version, [self.own.version, *parse_list(self.run(_LIST))])
-        executable = self.run([*_FIND, instead]).strip() if instead != self.own.version else ""
+        others = [*parse_list(self.run(_LIST)), *managed_versions(self.managed)]
+        instead = nearest(version, [self.own.version, *others])
+        executable = self._executable(instead) if instead != self.own.version else ""
         return Interpreter(executable, instead) if executable else self.own
+
+    def _executable(self, version: str) -> str:
+        """Of uv's choice, else of a version manager that uv does not ask; "" if there is none."""
+        return self.run([*_FIND, version]).strip() or managed_versions(self.managed).get(version, "")
 
     def _read(self) -> dict[str, str]:
         try:
@@ -80,6 +89,33 @@ def parse_list(text: str) -> list[str]:
         return []
     parts = [e.get("version_parts") or {} for e in entries if e.get("implementation") == "cpython"]
     return [f"{p['major']}.{p['minor']}" for p in parts if "major" in p and "minor" in p]
+
+
+def managed_roots(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where pyenv, asdf and mise keep interpreters, one directory a version with `bin/python` inside."""
+    home = Path(environ.get("HOME") or "~").expanduser()
+    data = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return (
+        Path(environ.get("PYENV_ROOT") or home / ".pyenv") / "versions",
+        Path(environ.get("ASDF_DATA_DIR") or home / ".asdf") / "installs" / "python",
+        Path(environ.get("MISE_DATA_DIR") or data / "mise") / "installs" / "python",
+    )
+
+
+def managed_versions(roots: Sequence[Path]) -> dict[str, str]:
+    """Minor version -> executable of its newest patch release; the first root that has it wins."""
+    found: dict[str, tuple[int, str]] = {}
+    for root in roots:
+        for directory in sorted(root.glob("3.*")) if root.is_dir() else ():
+            match = _RELEASE.fullmatch(directory.name)
+            executable = directory / "bin" / "python"
+            if match is None or not os.access(executable, os.X_OK):
+                continue
+            version, patch = match.group(1), int(match.group(2))
+            known = found.get(version)
+            if known is None or (known[1].startswith(f"{root}{os.sep}") and known[0] < patch):
+                found[version] = (patch, str(executable))
+    return {version: executable for version, (_, executable) in found.items()}
 
 
 def nearest(version: str, candidates: Sequence[str]) -> str:
@@ -121,4 +157,13 @@ def _minor(version: str) -> int:
     return int(version.partition(".")[2])
 
 
-__all__ = ["Interpreter", "Pythons", "nearest", "own_interpreter", "parse_list", "uv_runner"]
+__all__ = [
+    "Interpreter",
+    "Pythons",
+    "managed_roots",
+    "managed_versions",
+    "nearest",
+    "own_interpreter",
+    "parse_list",
+    "uv_runner",
+]

@@ -18,6 +18,7 @@ from chains_protocol.control import (
     DeployReason,
     DeployRequest,
     EventKind,
+    GcRequest,
     PlanRequest,
 )
 from chains_protocol.digest import bytes_digest
@@ -90,6 +91,19 @@ def test_uploaded_blobs_are_not_missing_any_more(remote: Remote, build: Build) -
     assert seen == sorted(seen)
     assert plan_of(remote, packages).missing_blobs == ()
     remote.upload(blobs)
+
+
+def test_what_no_deployment_needs_is_collected(remote: Remote, build: Build, deploy: Deploying) -> None:
+    kept = build(step=111)
+    deploy(kept)
+    stray = b"nobody names this, test 111"
+    remote.upload({bytes_digest(stray): stray})
+    would = remote.collect(GcRequest(older_than_s=0, dry_run=True))
+    assert would.blobs >= 1 and would.freed_bytes >= len(stray)
+    assert remote.collect(GcRequest()).blobs == 0, "it is too young by default"
+    assert remote.collect(GcRequest(older_than_s=0)).blobs == would.blobs
+    assert plan_of(remote, kept).missing_blobs == ()
+    assert remote.collect(GcRequest(older_than_s=0)).blobs == 0
 
 
 def test_a_blob_that_is_not_what_it_claims_is_refused(remote: Remote) -> None:

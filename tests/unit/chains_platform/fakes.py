@@ -1,10 +1,11 @@
 """An engine, replicas and a gateway in memory, and made-up packages. No process, no socket."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chains_platform.engines.collecting import Collected
 from chains_platform.engines.engine import ReplicaHandle, StartRequest
 from chains_protocol.digest import bytes_digest, tree_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
@@ -215,11 +216,12 @@ class FakeReplica:
         self.prepared.pop(transaction, None)
         return await self.status()
 
-    async def retire(self, below: int) -> ReplicaStatus:
+    async def retire(self, below: int, open_versions: tuple[int, ...] = ()) -> ReplicaStatus:
         self._require()
         self.calls.append(f"retire {below}")
-        serving = [g for g in self.generations if g.since <= below]
-        self.generations = serving[-1:] + [g for g in self.generations if g.since > below]
+        needed = {below, *open_versions}
+        serving = [max(g.since for g in self.generations if g.since <= version) for version in needed]
+        self.generations = [g for g in self.generations if g.since in serving or g.since > below]
         return await self.status()
 
     async def wait_ready(self, is_alive: Callable[[], bool], timeout_s: float) -> ReplicaStatus:
@@ -248,6 +250,7 @@ class FakeEngine:
         self.ready_environments: set[tuple[str, ...]] = {()}
         self.unbuildable: set[tuple[str, ...]] = set()
         self.python = Path("/nonexistent/python")
+        self.collected: list[tuple[frozenset[EnvironmentSpec], float, bool]] = []
         self._pid = 1000
 
     # --- for tests
@@ -293,6 +296,12 @@ class FakeEngine:
             self.built.append(spec)
             self.ready_environments.add(spec.requirements)
         return self.python
+
+    def collect_environments(
+        self, kept: Iterable[EnvironmentSpec], older_than: float, *, dry_run: bool
+    ) -> Collected:
+        self.collected.append((frozenset(kept), older_than, dry_run))
+        return Collected(2, 1000)
 
     async def start(self, request: StartRequest) -> ReplicaHandle:
         self._pid += 1

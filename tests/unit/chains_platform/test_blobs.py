@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from chains_platform.blobs import BlobStore
+from chains_platform.engines.collecting import Collected
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, DiagnosticsError
 from chains_protocol.manifest import PackageManifest
@@ -119,10 +120,13 @@ def test_what_nobody_uses_is_collected_when_it_is_old(store: BlobStore) -> None:
     store.materialise(kept)
     store.materialise(dropped)
 
-    assert store.collect([kept], older_than=0) == 0
+    assert store.collect([kept], older_than=0) == (Collected(0), Collected(0))
+    would = store.collect([kept], older_than=2**40, dry_run=True)
+    assert store.missing([dropped]) == ()
     removed = store.collect([kept], older_than=2**40)
 
-    assert removed == 1
+    assert removed == would
+    assert [found.count for found in removed] == [1, 1] and removed[1].freed_bytes > 0
     assert store.package_dir(kept.digest).is_dir()
     assert not store.package_dir(dropped.digest).exists()
     assert store.missing([kept]) == ()

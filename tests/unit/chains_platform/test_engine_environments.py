@@ -1,11 +1,13 @@
 """Names and contents of environments, interpreters, indexes: all that needs no process."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from chains_platform.engines.collecting import Collected
 from chains_platform.engines.environments import (
     RUNTIME_REQUIREMENTS,
     Environments,
@@ -14,7 +16,14 @@ from chains_platform.engines.environments import (
     normalised_name,
 )
 from chains_platform.engines.indexes import default_pip_files, installer_environment
-from chains_platform.engines.pythons import Interpreter, Pythons, nearest, parse_list
+from chains_platform.engines.pythons import (
+    Interpreter,
+    Pythons,
+    managed_roots,
+    managed_versions,
+    nearest,
+    parse_list,
+)
 from chains_platform.engines.runtime_tree import ensure_runtime_tree, find_sources
 from chains_protocol.manifest import EnvironmentSpec
 
@@ -206,3 +215,85 @@ def test_the_real_packages_are_found_without_importing_them() -> None:
     assert set(find_sources()) == {"truss_chains", "chains_protocol", "chains_analysis", "chains_runtime"}
     with pytest.raises(ModuleNotFoundError):
         find_sources(["no_such_package_here"])
+
+
+# interpreters of version managers
+
+
+def installed(root: Path, *versions: str) -> Path:
+    for version in versions:
+        executable = root / version / "bin" / "python"
+        executable.parent.mkdir(parents=True)
+        executable.touch(0o755)
+    return root
+
+
+def test_interpreters_of_pyenv_and_others_are_found(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "ASDF_DATA_DIR": str(tmp_path / "asdf")}
+    pyenv, asdf, mise = managed_roots(environ)
+    installed(pyenv, "3.13.0", "3.13.9", "3.13.10", "3.12.1", "3.14-dev", "pypy3.10")
+    installed(asdf, "3.13.99", "3.11.7")
+    assert managed_versions((pyenv, asdf, mise)) == {
+        "3.12": str(pyenv / "3.12.1" / "bin" / "python"),
+        "3.13": str(pyenv / "3.13.10" / "bin" / "python"),
+        "3.11": str(asdf / "3.11.7" / "bin" / "python"),
+    }
+    assert managed_roots({**environ, "PYENV_ROOT": "/opt/pyenv"})[0] == Path("/opt/pyenv/versions")
+
+
+def test_what_uv_does_not_find_a_version_manager_may_have(tmp_path: Path) -> None:
+    root = installed(tmp_path / "versions", "3.13.1")
+    pythons = Pythons(FakeUv("3.11"), OWN, tmp_path / "pythons.json", (root,))
+    assert pythons.find("3.13") == Interpreter(str(root / "3.13.1" / "bin" / "python"), "3.13")
+    assert pythons.find("3.11").executable == "/usr/bin/python3.11"
+    assert pythons.find("3.14").version == "3.13", "the nearest of all there are"
+
+
+# what is collected
+
+
+def complete(root: Path, name: str, *, at: float) -> Path:
+    directory = root / name
+    (directory / "bin").mkdir(parents=True)
+    (directory / "lib.py").write_bytes(b"x" * 100)
+    (directory / ".complete").write_text("")
+    os.utime(directory / ".complete", (at, at))
+    return directory
+
+
+def test_environments_that_nobody_asks_for_are_collected(tmp_path: Path) -> None:
+    known = environments(tmp_path, FakeUv())
+    shared = known.directory(environment("a"), OWN)
+    complete(tmp_path, shared.name, at=1)
+    old, young = complete(tmp_path, "old", at=10), complete(tmp_path, "young", at=1000)
+    half = tmp_path / "half"
+    half.mkdir()
+    os.utime(half, (10, 10))
+    (tmp_path / ".gone-before-1").mkdir()
+    kept = [environment("a"), environment("a", "truss")]
+    would = known.collect(kept, older_than=500, dry_run=True)
+    assert old.is_dir() and half.is_dir()
+    assert known.collect(kept, older_than=500) == would == Collected(2, 100)
+    assert {p.name for p in tmp_path.iterdir() if p.is_dir()} == {shared.name, young.name}
+
+
+def test_one_that_is_being_built_or_runs_stays(tmp_path: Path) -> None:
+    import fcntl
+
+    known = environments(tmp_path, FakeUv())
+    building = tmp_path / "building"
+    building.mkdir()
+    os.utime(building, (10, 10))
+    with building.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert known.collect([], older_than=500).count == 0
+    assert known.collect([], older_than=500).count == 1
+
+
+def test_what_was_asked_for_a_moment_ago_stays(tmp_path: Path) -> None:
+    """A patch builds before its new version is known to the records."""
+    known = environments(tmp_path, FakeUv())
+    wanted = known.directory(environment("a"), OWN)
+    complete(tmp_path, wanted.name, at=10)
+    assert known.ready(environment("a")) is not None
+    assert known.collect([], older_than=500).count == 0

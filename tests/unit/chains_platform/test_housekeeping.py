@@ -4,6 +4,7 @@ import os
 
 from chains_platform import changes
 from chains_platform.state import LogSource, State
+from chains_protocol.control import GcRequest
 from tests.unit.chains_platform.conftest import Plane
 from tests.unit.chains_platform.fakes import manifest, package
 from tests.unit.chains_platform.states import deployed
@@ -65,3 +66,18 @@ async def test_a_deleted_deployment_is_purged_even_by_the_next_control_plane(pla
 
     assert plane.engine.running() == []
     assert plane.state.log_sources == {}
+
+
+async def test_the_environments_of_all_deployments_but_deleted_ones_are_kept(plane: Plane) -> None:
+    """What `POST /v1/gc` asks of the engine."""
+    record = await plane.develop(manifest(package("Entry", "one")))
+    asked = {p.environment for p in record.packages}
+
+    would = await plane.services.housekeeping.collect(GcRequest(older_than_s=0, dry_run=True))
+    assert plane.engine.collected[-1] == (asked, plane.clock.now, True)
+    assert (would.environments, would.packages, would.kept_environments) == (2, 0, len(asked))
+
+    await plane.services.removal.delete("poems", record.id)
+    await plane.services.ledger.wait(lambda s: True if not s.sets else None, 5)
+    await plane.services.housekeeping.collect(GcRequest(older_than_s=60))
+    assert plane.engine.collected[-1] == (frozenset(), plane.clock.now - 60, False)
