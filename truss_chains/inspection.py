@@ -226,9 +226,7 @@ def endpoint_of(cls: type) -> Endpoint:
         raise LookupError(f"`{cls.__name__}` has no method `{name}`")
     owner = defining_class(cls, name)
     parameters = tuple(
-        EndpointParameter(
-            p.name, resolve(p.annotation, function, owner), p.default, p.kind is p.KEYWORD_ONLY
-        )
+        EndpointParameter(p.name, resolve(p.annotation, function, owner), p.default, p.kind is p.KEYWORD_ONLY)
         for p in parameters_of(function)[1:]
     )
     raw_return = signature_of(function).return_annotation
