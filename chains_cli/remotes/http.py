@@ -21,7 +21,7 @@ READ_TIMEOUT_S: Final = 60.0
 STREAM_SILENCE_S: Final = 60.0
 """A stream that is silent for longer is taken for broken; a control plane sends comments in between."""
 RESUME_WITHIN_S: Final = 30.0
-"""How long a broken stream is tried again before it is given up."""
+"""How long a broken stream or upload is tried again before it is given up."""
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _UNKNOWN: Final = {401: Code.REMOTE_REFUSED_TOKEN, 403: Code.REMOTE_REFUSED_TOKEN, 409: Code.STALE_BASE}
@@ -84,6 +84,27 @@ class ControlClient:
             return reply.model_validate_json(answer.content)
         except ValidationError as error:
             raise _not_understood(self.url, f"{method} {path}", error) from error
+
+    def ask_again(
+        self, method: str, path: str, reply: type[ModelT], *, content: bytes, timeout_s: float
+    ) -> ModelT:
+        """`ask`, for a request that may arrive twice: repeated while the connection breaks.
+
+        Given up `RESUME_WITHIN_S` after the first failure; raises as `ask`.
+        """
+        deadline: float | None = None
+        pause_s = _RESUME_PAUSE_S
+        while True:
+            try:
+                return self.ask(method, path, reply, content=content, timeout_s=timeout_s)
+            except DiagnosticsError as error:
+                if any(d.code is not Code.REMOTE_UNREACHABLE for d in error.diagnostics):
+                    raise
+                if deadline is not None and self._clock() >= deadline:
+                    raise
+            deadline = deadline if deadline is not None else self._clock() + RESUME_WITHIN_S
+            self._sleep(pause_s)
+            pause_s = min(pause_s * 2, _RESUME_PAUSE_MAX_S)
 
     @contextmanager
     def sending(self) -> Iterator[None]:
@@ -150,6 +171,7 @@ class ControlClient:
 
 
 _RESUME_PAUSE_S: Final = 0.2
+_RESUME_PAUSE_MAX_S: Final = 3.0
 
 
 def refusal(url: str, status: int, body: bytes) -> DiagnosticsError:

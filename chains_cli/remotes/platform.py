@@ -100,7 +100,7 @@ class PlatformRemote:
                 method, path, content = "PUT", f"/v1/blobs/{digest}", data
             else:
                 method, path, content = "POST", "/v1/blobs", encode_blobs(batch)
-            self._client.ask(method, path, BlobReply, content=content, timeout_s=UPLOAD_TIMEOUT_S)
+            self._client.ask_again(method, path, BlobReply, content=content, timeout_s=UPLOAD_TIMEOUT_S)
             sent += sum(len(data) for _, data in batch)
             if progress is not None:
                 progress(sent)
