@@ -6,7 +6,7 @@ makes it current or `drop_version` removes every trace. `retire` forgets what ol
 versions needed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from chains_platform.state import (
@@ -132,15 +132,22 @@ def _repackage(state: State, in_place: Mapping[str, PackageManifest], patched: f
     return state.with_sets(sets).with_replicas(*replicas)
 
 
-def retire(state: State, deployment_id: str, below: int) -> State:
-    """Forget what only versions below `below` used."""
+def retire(state: State, deployment_id: str, below: int, open_versions: Collection[int] = ()) -> State:
+    """Forget what only versions below `below` used, but for those that are still open."""
+
+    def is_needed(part: Member | Edge) -> bool:
+        until = part.until
+        if until is None or until > below:
+            return True
+        return any(part.since <= version < until for version in open_versions)
+
     record = state.deployments.get(deployment_id)
     if record is None:
         return state
     changed = replace(
         record,
-        members=tuple(m for m in record.members if m.until is None or m.until > below),
-        edges=tuple(e for e in record.edges if e.until is None or e.until > below),
+        members=tuple(m for m in record.members if is_needed(m)),
+        edges=tuple(e for e in record.edges if is_needed(e)),
     )
     return state if changed == record else state.with_deployment(changed)
 

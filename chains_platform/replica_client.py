@@ -129,8 +129,9 @@ class ReplicaClient:
         message = TransactionRequest(transaction=transaction)
         return await self._admin.ask("POST", "/abort", ReplicaStatus, message)
 
-    async def retire(self, below: int) -> ReplicaStatus:
-        return await self._admin.ask("POST", "/retire", ReplicaStatus, RetireRequest(below=below))
+    async def retire(self, below: int, open_versions: tuple[int, ...] = ()) -> ReplicaStatus:
+        message = RetireRequest(below=below, open_versions=open_versions)
+        return await self._admin.ask("POST", "/retire", ReplicaStatus, message)
 
     async def drain(self) -> ReplicaStatus:
         return await self._admin.ask("POST", "/drain", ReplicaStatus)

@@ -11,6 +11,7 @@ from chains_platform.ledger import Ledger
 from chains_platform.state import DeploymentRecord
 from chains_protocol.control import DeploymentState
 from chains_protocol.replica import ReplicaState
+from chains_protocol.rpc import Revision
 
 _AGAIN_S: Final = 0.5
 _EVER: Final = 2**31 - 1
@@ -26,10 +27,18 @@ class Retirement:
         self._distribution = distribution
         self._drain_s = drain_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retiring: dict[str, asyncio.Task[None]] = {}
 
     def retire_later(self, deployment_id: str, below: int) -> None:
-        """Drop older generations and members when no request below `below` is open."""
-        self._spawn(self._retire(deployment_id, below))
+        """Drop older generations and members that no open request has; the rest when they ended.
+
+        A later version's wait takes the place of an earlier one's.
+        """
+        former = self._retiring.get(deployment_id)
+        if former is not None:
+            former.cancel()
+        task = self._retiring[deployment_id] = self._spawn(self._retire(deployment_id, below))
+        task.add_done_callback(lambda done: self._retired(deployment_id, done))
 
     def release_later(self, deployment_id: str, drain_s: float | None = None) -> None:
         """Drop all members of a deployment that serves no new request, when the last one ended.
@@ -52,22 +61,40 @@ class Retirement:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _retire(self, deployment_id: str, below: int) -> None:
-        await self._drained(deployment_id, below, self._drain_s)
+        still_open = await self._open_versions(deployment_id, below)
+        if still_open is not None:
+            await self._let_go(deployment_id, below, still_open)
+        if still_open != ():
+            await self._drained(deployment_id, below, self._drain_s)
+            await self._let_go(deployment_id, below, ())
+
+    async def _open_versions(self, deployment_id: str, below: int) -> tuple[int, ...] | None:
+        """The older versions that requests still have; None if the gateway can't say."""
+        try:
+            status = await self._distribution.gateway.status()
+        except LOST:
+            return None
+        found = (Revision.parse(text) for text in status.in_flight)
+        return tuple(sorted(r.version for r in found if r.deployment == deployment_id and r.version < below))
+
+    async def _let_go(self, deployment_id: str, below: int, still_open: tuple[int, ...]) -> None:
         record = self._ledger.state.deployments.get(deployment_id)
         if record is None:
             return
-        await asyncio.gather(*(self._tell(record, set_id, below) for set_id in _sets(record)))
-        self._ledger.apply(lambda s: changes.retire(s, deployment_id, below))
+        await asyncio.gather(*(self._tell(record, set_id, below, still_open) for set_id in _sets(record)))
+        self._ledger.apply(lambda s: changes.retire(s, deployment_id, below, still_open))
         await self._distribution.sync_replicas()
 
-    async def _tell(self, record: DeploymentRecord, set_id: str, below: int) -> None:
+    async def _tell(
+        self, record: DeploymentRecord, set_id: str, below: int, still_open: tuple[int, ...]
+    ) -> None:
         """Generations are of development deployments: nobody else's version counts for their replicas."""
         if not record.is_development:
             return
         for replica in self._ledger.state.replicas_of(set_id):
             if replica.state is ReplicaState.READY:
                 try:
-                    await self._distribution.client(replica).retire(below)
+                    await self._distribution.client(replica).retire(below, still_open)
                 except LOST as error:
                     _log.warning("replica %s did not retire old code: %s", replica.id, error)
 
@@ -92,10 +119,15 @@ class Retirement:
             except LOST:
                 await asyncio.sleep(min(_AGAIN_S, rest))  # it is being restarted
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _retired(self, deployment_id: str, task: asyncio.Task[None]) -> None:
+        if self._retiring.get(deployment_id) is task:
+            del self._retiring[deployment_id]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -116,9 +116,13 @@ class TransactionRequest(Frozen):
 
 
 class RetireRequest(Frozen):
-    """No request of a version below `below` will come any more."""
+    """No request of a version below `below` will come any more.
+
+    `open_versions` are those below it that requests, streams or websockets still have.
+    """
 
     below: int
+    open_versions: tuple[int, ...] = ()
 
 
 __all__ = [

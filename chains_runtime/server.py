@@ -210,7 +210,7 @@ class ReplicaApp:
     async def _retire(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await self._admin_request(RetireRequest, scope, receive, send)
         if request is not None:
-            self._patcher.retire(request.below)
+            self._patcher.retire(request.below, request.open_versions)
             await self._send_status(send)
 
     async def _drain(self, scope: Scope, receive: Receive, send: Send) -> None:

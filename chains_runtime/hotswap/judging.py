@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from chains_protocol.patch import Action
 from chains_runtime.hotswap.plan import CarryPlanLike, FreshPlan
@@ -12,6 +12,10 @@ from chains_runtime.package import OpenPackage
 
 if TYPE_CHECKING:
     from chains_analysis.cache import AnalysisCache
+
+
+_GRAPHS: Final = 8
+"""A replica judges one Chainlet: what runs, what is to come, and a few that were refused."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class PackageJudge:
         from chains_analysis.verdict import carry_plan, judge
 
         if self._cache is None:
-            self._cache = AnalysisCache()
+            self._cache = AnalysisCache(graphs=_GRAPHS)
         spec = after.spec
         ref = ChainletRef(spec.display_name, spec.module, spec.qualname, spec.endpoint.method_name)
         old, new = (SourceTree(read_files(package.source_root)) for package in (before, after))

@@ -7,6 +7,7 @@ generation's objects, also while another generation is being loaded beside.
 """
 
 import importlib.abc
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ModuleSpec
@@ -42,7 +43,7 @@ class ModuleSpace:
     def publish(self, table: ModuleTable) -> None:
         """Make `table` what code outside of any call sees, and put its root first on `sys.path` (R-02)."""
         if self._newest is not None:
-            _drop(sys.path, str(self._newest.source_root))
+            _leave_path(str(self._newest.source_root))
         self._newest = table
         sys.path.insert(0, str(table.source_root))
 
@@ -68,10 +69,17 @@ class ModuleSpace:
         """Take everything out of the interpreter again."""
         _drop(sys.meta_path, self._finder)
         if self._newest is not None:
-            _drop(sys.path, str(self._newest.source_root))
+            _leave_path(str(self._newest.source_root))
         for name, facade in self._facades.items():
             if sys.modules.get(name) is facade:
                 del sys.modules[name]
+
+
+def _leave_path(root: str) -> None:
+    """Take a source root off the import path, with what the interpreter remembers of its directories."""
+    _drop(sys.path, root)
+    for directory in [d for d in sys.path_importer_cache if d == root or d.startswith(root + os.sep)]:
+        sys.path_importer_cache.pop(directory, None)
 
 
 def _drop(items: list[Any], item: object) -> None:

@@ -6,7 +6,7 @@ one assignment. `abort` drops what was prepared. `retire` frees what nobody need
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,7 @@ from chains_runtime.hotswap.switch import StaleCode, hand_over
 from chains_runtime.package import OpenPackage, open_package
 from chains_runtime.replica import Replica
 
-MAX_GENERATIONS: Final = 8
+MAX_GENERATIONS: Final = 64
 """Committed generations at once; more means that very old calls never end, and a restart is due."""
 
 
@@ -167,11 +167,17 @@ class Patcher:
     def _clean(self) -> None:
         self._replica.space.prune([generation.table for generation in self._replica.generations])
 
-    def retire(self, below: int) -> None:
-        """Free the generations that no request of version `below` or later can get."""
+    def retire(self, below: int, open_versions: Collection[int] = ()) -> None:
+        """Free the generations that no request of version `below` or later can get.
+
+        Args:
+            below: the oldest version that new requests have.
+            open_versions: older ones that are still in use; their generations stay.
+        """
         generations = self._replica.generations
         for generation, following in pairwise(generations):
-            if following.since <= below:
+            is_needed = any(generation.since <= version < following.since for version in open_versions)
+            if following.since <= below and not is_needed:
                 generation.retiring = True
                 if generation.in_flight == 0:
                     self._replica.drop(generation)

@@ -220,7 +220,7 @@ class FakeReplica:
         self._require()
         self.calls.append(f"retire {below}")
         needed = {below, *open_versions}
-        serving = [max(g.since for g in self.generations if g.since <= version) for version in needed]
+        serving = [max((g.since for g in self.generations if g.since <= v), default=0) for v in needed]
         self.generations = [g for g in self.generations if g.since in serving or g.since > below]
         return await self.status()
 

@@ -49,6 +49,16 @@ def test_retiring_forgets_only_what_nobody_can_ask_for() -> None:
     ]
 
 
+def test_retiring_keeps_what_open_versions_use() -> None:
+    state = changes.commit_version(prepared(STATE), "d1", 2, "Entry", (package("Model", "2"), ENTRY))
+
+    assert changes.retire(state, "d1", 2, (1,)) is state
+    assert [m.set_id for m in changes.retire(state, "d1", 3, (2,)).deployments["d1"].members] == [
+        "d1-Entry",
+        "m2",
+    ]
+
+
 def test_a_removed_chainlet_ends_with_its_edges() -> None:
     entry = package("Entry", "2")
     state = changes.prepare_version(STATE, "d1", 2, [entry], {})

@@ -393,12 +393,27 @@ async def test_generations_are_bounded(start: Start, tmp_path: Path) -> None:
     package = write_package(tmp_path / "2", {"chain.py": V2, "helper.py": HELPER}, "Count")
     for version in range(2, MAX_GENERATIONS + 1):
         await count.patch(package, version)
-    reply = await count.prepare(package, 50)
+    reply = await count.prepare(package, MAX_GENERATIONS + 1)
     assert (reply.ok, reply.required) == (False, Action.RESTARTED)
     count.patcher.retire(MAX_GENERATIONS)
     assert [g.since for g in count.replica.generations] == [MAX_GENERATIONS]
-    assert (await count.prepare(package, 50)).ok
+    assert (await count.prepare(package, MAX_GENERATIONS + 1)).ok
     assert await count.value({}) == "a two 1"
+
+
+async def test_versions_that_are_still_open_keep_their_generations(start: Start, tmp_path: Path) -> None:
+    """A stream that stays open keeps its own code, not all that came after it."""
+    count = await start(
+        write_package(tmp_path / "1", {"chain.py": V1, "helper.py": HELPER}, "Count"), judge=judged()
+    )
+    package = write_package(tmp_path / "2", {"chain.py": V2, "helper.py": HELPER}, "Count")
+    for version in (2, 4, 6, 8):
+        await count.patch(package, version)
+    count.patcher.retire(8, (1, 5))
+    assert [g.since for g in count.replica.generations] == [1, 4, 8]
+    assert await count.value({}, version=1) == "a one 1"
+    count.patcher.retire(8)
+    assert [g.since for g in count.replica.generations] == [8]
 
 
 async def test_retiring_in_any_order_keeps_late_imports_working(start: Start, tmp_path: Path) -> None:
