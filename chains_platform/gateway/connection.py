@@ -166,6 +166,7 @@ class Connection(asyncio.BufferedProtocol):
         self._declined: Request | None = None
         self._writable: asyncio.Future[None] | None = None
         self._head_bytes = 0
+        self._head_began = 0.0
         self._discarded = 0
         self._is_draining = False
 
@@ -175,6 +176,12 @@ class Connection(asyncio.BufferedProtocol):
     def is_idle(self) -> bool:
         """Whether no request is being answered."""
         return self._active is None
+
+    def is_stale(self, now: float, idle_s: float, head_s: float) -> bool:
+        """Whether nothing happened for too long, or a request's head takes too long to arrive."""
+        if self._is_in_head and self._head_began < now - head_s:
+            return True
+        return self.is_idle and self.last_active < now - idle_s
 
     def drain(self) -> None:
         """Close after the request that is being answered, at once if there is none."""
@@ -221,31 +228,45 @@ class Connection(asyncio.BufferedProtocol):
 
     def _received(self, data: bytes | memoryview) -> None:
         self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgraded(bytes(data[upgrade.args[0] :]))
-        except httptools.HttpParserError:
-            self._refuse(HTTPStatus.BAD_REQUEST)
-        else:
-            if self._reading is not None and self._head_bytes > _MAX_HEAD_BYTES and not self._reading.method:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        left = data
+        while left:
+            left = self._parse(left)
         if self._waiting and self._active is None:
             self._start_next()
 
-    def _upgraded(self, rest: bytes) -> None:
+    def _parse(self, data: bytes | memoryview) -> bytes:
+        """Feed the parser. Returns what is to be read once more, if it stopped on the way."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._upgraded(bytes(data[upgrade.args[0] :]))
+        except httptools.HttpParserError:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        else:
+            if self._is_in_head and self._head_bytes > _MAX_HEAD_BYTES:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        return b""
+
+    @property
+    def _is_in_head(self) -> bool:
+        return self._reading is not None and not self._reading.method
+
+    def _upgraded(self, rest: bytes) -> bytes:
         """The parser stopped behind a request with `Upgrade`; only websockets are one to us."""
         declined, self._declined = self._declined, None
         if declined is None:
             self._raw = Inflow(self.pause_body)
             if rest:
                 self._raw.feed(rest)
-            return
+            return b""
+        if declined.method == "CONNECT":  # without `Upgrade`: there is nothing it could be read as
+            self._refuse(HTTPStatus.METHOD_NOT_ALLOWED)
+            return b""
         # another protocol was offered, which is not to be taken up: read it as a plain request
         line = f"{declined.method} {declined.target} HTTP/1.1\r\n".encode("latin-1")
         kept = [b"%b: %b\r\n" % header for header in declined.headers if header[0] != b"upgrade"]
         self._parser = httptools.HttpRequestParser(self)
-        self._received(line + b"".join(kept) + b"\r\n" + rest)
+        return line + b"".join(kept) + b"\r\n" + rest
 
     def take_over(self) -> Inflow:
         """Hand the connection's bytes behind an upgrade to somebody else."""
@@ -268,16 +289,19 @@ class Connection(asyncio.BufferedProtocol):
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.body.fail(ConnectionResetError("the request is not HTTP"))
-        if self._active is None:
-            answer = reading or Request(self)
-            answer.understood("", keep_alive=False, version="1.1", is_upgrade=False)
-            answer.respond(status, [], b"")
+        if self._active is not None or self._waiting:
+            self._is_draining = True  # those before it get their answer first
+            return
+        answer = reading or Request(self)
+        answer.understood("", keep_alive=False, version="1.1", is_upgrade=False)
+        answer.respond(status, [], b"")
         self.close()
 
     # httptools
 
     def on_message_begin(self) -> None:
         self._reading = Request(self)
+        self._head_began = self._loop.time()
 
     def on_url(self, url: bytes) -> None:
         if self._reading is not None:

@@ -11,15 +11,22 @@ from chains_platform.inflow import receive_buffer
 _IDLE_S: Final = 300.0
 """A connection on which nothing happens is closed after so long."""
 
+_HEAD_S: Final = 60.0
+"""So long the head of a request may take to arrive: who sends a byte now and then is not kept."""
+
 _SWEEP_S: Final = 10.0
 
 
 class Server:
     """Any number of listeners with one handler."""
 
-    def __init__(self, handler: Handler, idle_s: float = _IDLE_S) -> None:
+    def __init__(
+        self, handler: Handler, idle_s: float = _IDLE_S, head_s: float = _HEAD_S, sweep_s: float = _SWEEP_S
+    ) -> None:
         self._handler = handler
         self._idle_s = idle_s
+        self._head_s = head_s
+        self._sweep_s = sweep_s
         self._buffer = receive_buffer()
         self._connections: set[Connection] = set()
         self._listeners: list[asyncio.Server] = []
@@ -66,12 +73,12 @@ class Server:
 
     def _sweep_later(self) -> None:
         if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(self._sweep_s, self._sweep)
 
     def _sweep(self) -> None:
-        oldest = asyncio.get_running_loop().time() - self._idle_s
+        now = asyncio.get_running_loop().time()
         for connection in tuple(self._connections):
-            if connection.is_idle and connection.last_active < oldest:
+            if connection.is_stale(now, self._idle_s, self._head_s):
                 connection.abort()  # what a client has not read until now it never will
         self._sweeper = None
         self._sweep_later()

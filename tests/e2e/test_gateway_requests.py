@@ -17,6 +17,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from chains_platform import ports
 from chains_platform.gateway.access import Access
 from chains_platform.gateway.app import Gateway, GatewaySettings, Listener, serve
+from chains_platform.gateway.connection import Request
+from chains_platform.gateway.server import Server
 from chains_platform.replica_client import GatewayClient
 from chains_protocol.errors import DiagnosticsError
 from chains_protocol.routes import GatewayRoute, GatewayRoutes, GatewayTarget, ReplicaSet
@@ -672,6 +674,7 @@ async def test_expect_100_continue_is_answered_before_the_body_comes(gateway: Ru
             b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
             b"400",
         ),
+        (b"CONNECT elsewhere:80 HTTP/1.1\r\nhost: localhost\r\n\r\n", b"405"),
     ],
 )
 async def test_what_is_not_sound_http_is_refused(gateway: Running, data: bytes, status: bytes) -> None:
@@ -683,6 +686,38 @@ async def test_an_offer_to_upgrade_to_something_else_is_ignored(gateway: Running
     offered = post(b"{}", "connection: Upgrade, HTTP2-Settings", "upgrade: h2c")
     answer = await raw(gateway, offered + post(b"{}", "connection: close"))
     assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_many_offers_to_upgrade_in_one_piece_are_ignored(gateway: Running) -> None:
+    asked = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    last = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    assert (await raw(gateway, asked * 1500 + last)).count(b"HTTP/1.1 200 OK") == 1501
+
+
+async def test_what_came_before_nonsense_gets_its_own_answer(gateway: Running) -> None:
+    await gateway.table(await gateway.replica())
+    answer = await raw(gateway, post(b"{}") + b"nonsense\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b" 400 " not in answer
+
+
+async def test_a_head_that_trickles_in_is_given_up() -> None:
+    async def never(request: Request) -> None:
+        raise AssertionError("no request is complete")
+
+    server = Server(never, head_s=0.3, sweep_s=0.05)
+    listener = ports.bind_any("127.0.0.1")
+    await server.listen(listener)
+    reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+    writer.write(b"GET / HTTP/1.1\r\n")
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(10):
+            while not reader.at_eof():
+                writer.write(b"x")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(reader.read(1), 0.05)
+    writer.close()
+    await server.close(0)
 
 
 async def test_closing_waits_for_the_requests_that_are_open(short_dir: Path) -> None:
