@@ -40,6 +40,24 @@ def run_local(
     data_dir: Annotated[
         str | None, typer.Option("--data-dir", metavar="DIR", help="The data directory of the context.")
     ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(
+            "--record", metavar="FILE", help="Write each call between chainlets to FILE, secrets hidden."
+        ),
+    ] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option("--replay", metavar="FILE", help="Answer calls of chainlets from a recorded FILE."),
+    ] = None,
+    replay_chainlets: Annotated[
+        str | None,
+        typer.Option(
+            "--replay-chainlets",
+            metavar="A,B",
+            help="The chainlets to replay; all recorded ones if not given.",
+        ),
+    ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve it over HTTP on this machine; a save reloads it.")
     ] = False,
@@ -58,6 +76,10 @@ def run_local(
 
     if serve and input is not None:
         raise typer.BadParameter("choose one of --serve and --input")
+    if record is not None and input is None:
+        raise typer.BadParameter("--record needs --input: a call to record")
+    if replay_chainlets is not None and replay is None:
+        raise typer.BadParameter("--replay-chainlets needs --replay")
     secrets = dict(_secret(text) for text in secret or ())
     with cli.console() as console:
         options = LocalOptions(
@@ -67,6 +89,9 @@ def run_local(
             secrets,
             None if data_dir is None else cli.path(data_dir),
             python,
+            None if record is None else cli.path(record),
+            None if replay is None else cli.path(replay),
+            tuple(name for name in (replay_chainlets or "").split(",") if name),
         )
         if serve:
             served = serve_local(

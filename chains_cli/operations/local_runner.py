@@ -6,7 +6,9 @@ frames to file descriptor FD, one JSON object a line:
     {"item": VALUE, "form": "text" | "bytes" | "json"}    an item of a stream; bytes are base64
     {"ready": true}                                       it serves on the socket of the request
     {"result": VALUE}                                     the result; null for a stream
-    {"error": Diagnostic, ...}                            what ended the run
+    {"error": [Diagnostic, ...]}                          what ended the run
+
+The last frame of a run that records has also `"recorded": COUNT, "unrecorded": {CALLEE: REASON}`.
 
 Until our packages can be imported, the standard library only.
 """
@@ -83,15 +85,36 @@ def _run(request: Request, frames: Frames) -> dict[str, Any]:
         arguments = _arguments(chainlet, request) if request["listen_fd"] is None else {}
     except BaseException as error:
         return _error(error, Code.IMPORT_FAILED, f"`{Path(request['source']).name}` cannot be run", request)
+    if request["record"] is None:
+        return _run_loaded(chainlet, arguments, request, frames, None)
+    from chains_cli.operations.local_record import Recorder
+    from truss_chains.replaying import Redaction
+
+    try:
+        with Recorder(Path(request["record"]), Redaction(request["secrets"].values())) as recorder:
+            frame = _run_loaded(chainlet, arguments, request, frames, recorder.record)
+    except OSError as error:
+        return _error(error, Code.PATH_NOT_FOUND, f"`{request['record']}` cannot be written", request)
+    return {**frame, **recorder.summary()}
+
+
+def _run_loaded(
+    chainlet: Any, arguments: dict[str, Any], request: Request, frames: Frames, record: Any
+) -> dict[str, Any]:
+    """The last frame of a run whose code is loaded; `record` is told each call if it is not None."""
+    from chains_protocol.errors import Code
     from truss_chains.local import run_local
 
-    mocks = {name: _mock(given, request) for name, given in request["mocks"].items()}
     name = chainlet.__name__
     failed = f"`{name}` could not be made"
     code = Code.INIT_FAILED
     try:
         with run_local(
-            secrets=request["secrets"], data_dir=request["data_dir"], strict=request["strict"], mocks=mocks
+            secrets=request["secrets"],
+            data_dir=request["data_dir"],
+            strict=request["strict"],
+            mocks=_mocks(request),
+            record=record,
         ):
             instance = chainlet()
             failed, code = f"`{name}` failed", Code.CALL_FAILED
@@ -103,6 +126,20 @@ def _run(request: Request, frames: Frames) -> dict[str, Any]:
             return {"result": _call(chainlet, instance, arguments, frames)}
     except BaseException as error:  # SystemExit too: it is the user's code that ended
         return _error(error, code, failed, request)
+
+
+def _mocks(request: Request) -> dict[Any, Any]:
+    """Stand-ins from recorded calls, and those that were given, which win."""
+    given = {name: _mock(mock, request) for name, mock in request["mocks"].items()}
+    if request["replay"] is None:
+        return given
+    from chains_cli.operations.local_record import stand_ins
+    from truss_chains.replaying import Redaction
+
+    redaction = Redaction(request["secrets"].values())
+    replayed = stand_ins(Path(request["replay"]), request["replay_chainlets"], redaction)
+    taken = {cls for cls in replayed if given.keys() & {cls.__name__, cls.display_name}}
+    return {**{cls: mock for cls, mock in replayed.items() if cls not in taken}, **given}
 
 
 def _load(request: Request) -> Any:

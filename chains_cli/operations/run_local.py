@@ -26,7 +26,11 @@ RUNNER: Final = Path(__file__).with_name("local_runner.py")
 
 @dataclass(frozen=True, slots=True)
 class LocalOptions:
-    """`input` is a JSON document; None only describes the input. `secrets` are what `context` gives."""
+    """`input` is a JSON document; None only describes the input. `secrets` are what `context` gives.
+
+    `record` is the file that calls between Chainlets are written to, `replay` one that they are
+    answered from: those of `replay_chainlets`, or of all that were recorded.
+    """
 
     input: str | None = None
     mocks: tuple[str, ...] = ()
@@ -34,6 +38,9 @@ class LocalOptions:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     data_dir: Path | None = None
     python: str | None = None
+    record: Path | None = None
+    replay: Path | None = None
+    replay_chainlets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,8 @@ def run_local(
         raise DiagnosticsError([_is_websocket(chainlet)])
     if options.data_dir is not None and not options.data_dir.is_dir():
         raise DiagnosticsError([_no_directory(options.data_dir)])
+    if options.replay is not None and not options.replay.is_file():
+        raise DiagnosticsError([_no_recording(options.replay)])
     process = LocalProcess(
         (
             chain.python.executable,
@@ -94,6 +103,7 @@ def run_local(
                 report(events.Item(_item(frame)))
             else:
                 result = _with_end(result, frame)
+                _report_recorded(frame, options, report)
     except DiagnosticsError as error:  # its process died
         return replace(result, diagnostics=error.diagnostics, exit_code=Exit.INVALID)
     return result
@@ -131,6 +141,9 @@ def runner_request(
         "strict": options.strict,
         "secrets": dict(options.secrets),
         "data_dir": str(options.data_dir) if options.data_dir else None,
+        "record": str(options.record) if options.record else None,
+        "replay": str(options.replay) if options.replay else None,
+        "replay_chainlets": list(options.replay_chainlets),
         "listen_fd": listen_fd,
     }
 
@@ -157,6 +170,31 @@ def _with_end(result: LocalResult, frame: Mapping[str, Any]) -> LocalResult:
     found = tuple(Diagnostic.model_validate(d) for d in frame["error"])
     is_failed = any(d.severity is Severity.ERROR for d in found)
     return replace(result, diagnostics=found, exit_code=Exit.INVALID if is_failed else Exit.OK)
+
+
+def _report_recorded(frame: Mapping[str, Any], options: LocalOptions, report: Report) -> None:
+    if "recorded" not in frame:
+        return
+    for callee, reason in sorted(frame["unrecorded"].items()):
+        problem = Diagnostic(
+            code=Code.BAD_MOCK,
+            severity=Severity.WARNING,
+            message=f"calls of `{callee}` were not recorded: {reason.split(chr(10), 1)[0]}",
+            detail=reason.partition("\n")[2] or None,
+            chainlet=callee,
+            help="only what fits the endpoint's annotations, and holds no secret in bytes, can be replayed",
+        )
+        report(events.Found(problem))
+    number = frame["recorded"]
+    report(events.Step(f"recorded {number} call{'' if number == 1 else 's'} in {options.record}"))
+
+
+def _no_recording(path: Path) -> Diagnostic:
+    return Diagnostic(
+        code=Code.PATH_NOT_FOUND,
+        message=f"there is no file `{path}` to replay",
+        help="record one with `chains run-local SOURCE --input ... --record FILE`",
+    )
 
 
 def _is_websocket(chainlet: ChainletSpec) -> Diagnostic:
