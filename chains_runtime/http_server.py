@@ -24,6 +24,8 @@ _LOG: Final = logging.getLogger(__name__)
 KEEP_ALIVE_S: Final = 120.0
 """Longer than any client of ours keeps an idle connection."""
 SWEEP_EVERY_S: Final = 30.0
+MAX_HEAD_BYTES: Final = 1024 * 1024
+"""More than a gateway lets through; who sends more has no token to show."""
 PIPELINE: Final = 8
 """Requests that may wait on one connection while one is being answered."""
 
@@ -227,6 +229,8 @@ class ServerConnection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._expects = False
         self._upgrades = False
+        self._is_in_head = False
+        self._head_bytes = 0
         self._drain: asyncio.Future[None] | None = None
         self._active_at = 0.0
 
@@ -246,6 +250,7 @@ class ServerConnection(asyncio.Protocol):
         self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -256,6 +261,8 @@ class ServerConnection(asyncio.Protocol):
         else:
             if self._arriving is not None:
                 self._admit(self._arriving)  # a long body: who is not let in need not send it
+            elif self._is_in_head and self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def pause_writing(self) -> None:
         self.is_paused = True
@@ -271,6 +278,7 @@ class ServerConnection(asyncio.Protocol):
         self._url = b""
         self._headers = []
         self._expects = False
+        self._is_in_head = True
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -282,6 +290,8 @@ class ServerConnection(asyncio.Protocol):
             self._expects = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._head_bytes = 0
         if self._parser.should_upgrade():
             self._upgrades = any(n == b"upgrade" and v.lower() == b"websocket" for n, v in self._headers)
             if self._upgrades:
@@ -301,6 +311,7 @@ class ServerConnection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if self._arriving is not None:
             self._arriving.feed(body)
+        self._head_bytes = 0
 
     def on_message_complete(self) -> None:
         exchange, self._arriving = self._arriving, None
@@ -363,9 +374,9 @@ class ServerConnection(asyncio.Protocol):
             self._drain = asyncio.get_running_loop().create_future()
             await self._drain
 
-    def _refuse(self) -> None:
+    def _refuse(self, status: http.HTTPStatus = http.HTTPStatus.BAD_REQUEST) -> None:
         if self._answering is None:
-            self.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self.write(_STATUS_LINES[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self._transport.close()
 
     def _hand_over(self, rest: bytes) -> None:

@@ -126,6 +126,20 @@ async def test_what_is_not_http_is_refused(sockets: Path) -> None:
         assert (await talk.rest()).startswith(b"HTTP/1.1 400 ")
 
 
+async def test_a_head_without_end_is_refused(sockets: Path) -> None:
+    async with talking(sockets) as talk:
+        talk.say(b"GET / HTTP/1.1\r\nx: " + b"y" * http_server.MAX_HEAD_BYTES)
+        assert (await talk.head()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_body_may_be_larger_than_a_head(sockets: Path) -> None:
+    body = b"y" * (http_server.MAX_HEAD_BYTES + 300_000)
+    async with talking(sockets) as talk:
+        for _ in range(2):
+            talk.say(post("/", body))
+            assert (await talk.answer())[0] == 200
+
+
 async def test_an_unfinished_answer_breaks_the_connection(sockets: Path) -> None:
     """R-27: no last chunk."""
     async with talking(sockets) as talk:
