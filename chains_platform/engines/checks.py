@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from chains_platform.engines.pythons import is_supported
 from chains_protocol.errors import Code, Diagnostic, Location, Severity
 from chains_protocol.manifest import EnvironmentSpec
 from chains_protocol.spec import ChainletKind, ChainletSpec
@@ -84,17 +85,24 @@ def _target(
             )
         )
     if machine.python_version != environment.python_version:
-        found.append(
-            _mismatch(
-                spec,
-                where,
-                f"Python {environment.python_version} is not installed, "
-                f"Python {machine.python_version} will be used",
-                f"install Python {environment.python_version}, for example with "
-                f"`uv python install {environment.python_version}`",
-            )
-        )
+        found.append(_other_python(spec, where, environment.python_version, machine.python_version))
     return found
+
+
+def _other_python(spec: ChainletSpec, where: Location, wanted: str, used: str) -> Diagnostic:
+    if not is_supported(wanted):
+        return _mismatch(
+            spec,
+            where,
+            f"replicas do not run on Python {wanted}, Python {used} will be used",
+            "choose a newer one with `base_image`, or deploy to a remote that builds images",
+        )
+    return _mismatch(
+        spec,
+        where,
+        f"Python {wanted} is not installed, Python {used} will be used",
+        f"install Python {wanted}, for example with `uv python install {wanted}`",
+    )
 
 
 def _mismatch(spec: ChainletSpec, where: Location, what: str, remedy: str) -> Diagnostic:

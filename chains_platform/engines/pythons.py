@@ -54,10 +54,10 @@ class Pythons:
         return self._found[version]
 
     def _look(self, version: str) -> Interpreter:
-        known = self._read()
+        known = self._read() if is_supported(version) else {}
         if os.access(known.get(version, ""), os.X_OK):
             return Interpreter(known[version], version)
-        executable = self._executable(version)
+        executable = self._executable(version) if is_supported(version) else ""
         if executable:
             write_private(self.kept, json.dumps({**known, version: executable}).encode())
             return Interpreter(executable, version)
@@ -89,6 +89,11 @@ def parse_list(text: str) -> list[str]:
         return []
     parts = [e.get("version_parts") or {} for e in entries if e.get("implementation") == "cpython"]
     return [f"{p['major']}.{p['minor']}" for p in parts if "major" in p and "minor" in p]
+
+
+def is_supported(version: str) -> bool:
+    """Whether replicas can run on that minor version."""
+    return _minor(version) >= _OLDEST_MINOR
 
 
 def managed_roots(environ: Mapping[str, str]) -> tuple[Path, ...]:
@@ -160,6 +165,7 @@ def _minor(version: str) -> int:
 __all__ = [
     "Interpreter",
     "Pythons",
+    "is_supported",
     "managed_roots",
     "managed_versions",
     "nearest",

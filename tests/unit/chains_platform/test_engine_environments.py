@@ -249,6 +249,12 @@ def test_what_uv_does_not_find_a_version_manager_may_have(tmp_path: Path) -> Non
     assert pythons.find("3.14").version == "3.13", "the nearest of all there are"
 
 
+def test_a_python_that_replicas_do_not_run_on_is_not_used_even_if_it_is_there(tmp_path: Path) -> None:
+    root = installed(tmp_path / "versions", "3.9.18")
+    pythons = Pythons(FakeUv("3.9"), OWN, tmp_path / "pythons.json", (root,))
+    assert pythons.find("3.9") == OWN
+
+
 # what is collected
 
 
