@@ -278,8 +278,15 @@ def _finish(
 
 
 def fit_chain_name(name: str) -> str:
-    """The name as remotes take it: letters, digits, `_`, `.` and `-`; anything else is one `_` (G-01)."""
-    return _UNFIT_FOR_NAME.sub("_", name.strip())[:128] or "chain"
+    """The name as remotes take it: letters, digits, `_`, `.` and `-`; anything else is one `_` (G-01).
+
+    It begins with no `-`, which a command line would take for an option, and is no `.` or `..`,
+    which a URL would take for a directory.
+    """
+    fit = _UNFIT_FOR_NAME.sub("_", name.strip())[:128]
+    if fit.startswith("-") or fit in (".", ".."):
+        fit = "_" + fit[1:]
+    return fit or "chain"
 
 
 def _renamed(wanted: str, name: str) -> Diagnostic:

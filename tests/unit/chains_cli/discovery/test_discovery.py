@@ -287,6 +287,11 @@ def test_a_chain_name_is_made_fit_for_urls_with_a_note() -> None:
     assert fit_chain_name("  a b//c__d ") == "a_b_c_d"
 
 
+def test_a_name_is_neither_an_option_nor_a_directory() -> None:
+    names = ["-x", "--", "-", ".", "..", "...", ".a", "a-"]
+    assert [fit_chain_name(name) for name in names] == ["_x", "_-", "_", "_", "_.", "...", ".a", "a-"]
+
+
 # --- placeholders
 
 
