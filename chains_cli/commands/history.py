@@ -21,7 +21,7 @@ def history(
         typer.Option(metavar="ID", help="Only this deployment, or `development`."),
     ] = None,
 ) -> int:
-    """List what changed a chain: deployments, patches, promotions. Times are UTC."""
+    """List what changed a chain: deployments, patches, promotions, and replicas that ended. Times are UTC."""
     from chains_cli.console.status import history_lines
     from chains_cli.operations.inspect import history as run
 

@@ -1,6 +1,7 @@
 """The results of list, status and history as text."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from chains_cli.console.layout import age_text, columns, milliseconds_text, moment_text, plural
 from chains_cli.console.palette import Palette
@@ -17,6 +18,8 @@ from chains_protocol.control import (
 )
 from chains_protocol.patch import Action, PatchOutcome
 from chains_protocol.replica import ReplicaState
+
+_KINDS: Final = {EventKind.DEPLOYMENT_STATE: "state", EventKind.REPLICA_STATE: "replica"}
 
 _NONE = "no chains; `chains push FILE` deploys one"
 
@@ -123,7 +126,7 @@ def history_lines(result: HistoryResult, palette: Palette) -> Iterable[str]:
 
 
 def _history_row(event: Event, palette: Palette) -> list[str]:
-    kind = "state" if event.kind is EventKind.DEPLOYMENT_STATE else event.kind.value
+    kind = _KINDS.get(event.kind, event.kind.value)
     moment = palette.dim(moment_text(event.at))
     return [moment, event.deployment or "-", kind, _what_happened(event, palette)]
 
@@ -134,7 +137,8 @@ def _what_happened(event: Event, palette: Palette) -> str:
     if event.kind is EventKind.PROMOTED:
         return f"to {event.data['environment']}" if event.data.get("environment") else ""
     state = palette.state(str(event.data.get("state", "")))
-    return ": ".join(part for part in (state, event.message) if part)
+    what = f"{event.chainlet} {state}" if event.kind is EventKind.REPLICA_STATE else state
+    return ": ".join(part for part in (what, event.message) if part)
 
 
 def _patch_text(event: Event) -> str:

@@ -10,6 +10,7 @@ from chains_cli.exits import Exit
 from chains_cli.remotes.remote import LATEST, Remote
 from chains_protocol.control import ChainInfo, DeploymentInfo, DeploymentState, Event, EventKind
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.replica import ReplicaState
 
 PRODUCTION: Final = "production"
 _FAILED_PREFIX: Final = "CHAINS-FAILED "
@@ -126,13 +127,22 @@ def logs(
 
 
 def history(remote: Remote, chain: str, selector: str | None = None) -> HistoryResult:
-    """States, patches and promotions of a chain's deployments, in order."""
+    """States, patches and promotions of a chain's deployments and what befell its replicas, in order."""
     selectors = [selector] if selector else [d.id for d in remote.chain(chain).deployments]
     found: dict[int, Event] = {}
     for name in selectors:
         stream = remote.events(chain, name, follow=False)
-        found |= {event.id: event for event in stream if event.kind in _HISTORY}
+        found |= {event.id: event for event in stream if _is_history(event)}
     return HistoryResult(chain, tuple(found[i] for i in sorted(found)))
+
+
+def _is_history(event: Event) -> bool:
+    """A replica's life is history when it ended unasked, or did not answer well."""
+    if event.kind is EventKind.REPLICA_STATE:
+        return event.data.get("state") in (ReplicaState.UNHEALTHY, ReplicaState.FAILED) and bool(
+            event.message
+        )
+    return event.kind in _HISTORY
 
 
 __all__ = [

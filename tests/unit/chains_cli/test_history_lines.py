@@ -4,7 +4,7 @@ from typing import Any
 
 from chains_cli.console.palette import Palette
 from chains_cli.console.status import history_lines
-from chains_cli.operations.inspect import HistoryResult
+from chains_cli.operations.inspect import HistoryResult, history
 from chains_protocol.control import Event, EventKind
 from chains_protocol.patch import Action, ChainletOutcome, PatchOutcome
 
@@ -42,6 +42,31 @@ def test_states_patches_and_promotions() -> None:
         "1970-01-01 00:00:03  d1  patch     refused: `Glue` changed meanwhile",
         "1970-01-01 00:00:04  d1  promoted  to staging",
     ]
+
+
+def test_a_replica_that_ended_is_told_with_its_reason() -> None:
+    ended = event(0, EventKind.REPLICA_STATE, "replica `r1` was ended by SIGKILL", state="unhealthy")
+    result = HistoryResult("c", (ended.model_copy(update={"chainlet": "Glue"}),))
+    assert list(history_lines(result, Palette())) == [
+        "1970-01-01 00:00:00  d1  replica  Glue unhealthy: replica `r1` was ended by SIGKILL"
+    ]
+
+
+class Told:
+    """A remote of which only the events are asked."""
+
+    def __init__(self, *events: Event) -> None:
+        self._events = events
+
+    def events(self, chain: str, selector: str, *, follow: bool) -> tuple[Event, ...]:
+        return self._events
+
+
+def test_a_replica_that_starts_is_no_history() -> None:
+    ended = event(0, EventKind.REPLICA_STATE, "ended by SIGKILL", state="unhealthy")
+    starts = event(1, EventKind.REPLICA_STATE, "ended by SIGKILL", state="starting")
+    remote: Any = Told(ended, starts, event(2, EventKind.REPLICA_STATE, state="ready"))
+    assert history(remote, "c", "d1").events == (ended,)
 
 
 def test_nothing() -> None:
