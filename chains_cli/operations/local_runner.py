@@ -121,7 +121,14 @@ def _run_loaded(
             if request["listen_fd"] is not None:
                 from chains_cli.operations.local_server import serve
 
-                serve(chainlet, instance, request["listen_fd"], lambda: frames.send({"ready": True}))
+                serve(
+                    chainlet,
+                    instance,
+                    request["listen_fd"],
+                    ready=lambda: frames.send({"ready": True}),
+                    pages=request["pages"],
+                    described=lambda error: user_traceback(error, request["root"]),
+                )
                 return {"result": None}
             return {"result": _call(chainlet, instance, arguments, frames)}
     except BaseException as error:  # SystemExit too: it is the user's code that ended

@@ -81,7 +81,7 @@ def run_local(
     if options.input is None:
         return _described(chain, chainlet)
     if chainlet.endpoint.is_websocket:
-        raise DiagnosticsError([_is_websocket(chainlet)])
+        raise DiagnosticsError([websocket_refusal(chainlet)])
     if options.data_dir is not None and not options.data_dir.is_dir():
         raise DiagnosticsError([_no_directory(options.data_dir)])
     if options.replay is not None and not options.replay.is_file():
@@ -124,9 +124,16 @@ def _described(chain: ChainSpec, chainlet: ChainletSpec) -> LocalResult:
 
 
 def runner_request(
-    chain: ChainSpec, options: LocalOptions, *, listen_fd: int | None = None
+    chain: ChainSpec,
+    options: LocalOptions,
+    *,
+    listen_fd: int | None = None,
+    pages: Mapping[str, tuple[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """What `local_runner` is asked for; with `listen_fd` it serves instead of calling once."""
+    """What `local_runner` is asked for; with `listen_fd` it serves instead of calling once.
+
+    `pages` are texts to serve besides, with their content types, by path.
+    """
     chainlet = chain.chainlet(chain.entrypoint).spec
     return {
         "root": str(_ROOT),
@@ -145,6 +152,7 @@ def runner_request(
         "replay": str(options.replay) if options.replay else None,
         "replay_chainlets": list(options.replay_chainlets),
         "listen_fd": listen_fd,
+        "pages": dict(pages or {}),
     }
 
 
@@ -197,10 +205,11 @@ def _no_recording(path: Path) -> Diagnostic:
     )
 
 
-def _is_websocket(chainlet: ChainletSpec) -> Diagnostic:
+def websocket_refusal(chainlet: ChainletSpec) -> Diagnostic:
+    """Why a Chainlet that speaks over a websocket is not run or served locally."""
     return Diagnostic(
         code=Code.BAD_REQUEST,
-        message=f"`{chainlet.display_name}` speaks over a websocket; there is no input to run it with",
+        message=f"`{chainlet.display_name}` speaks over a websocket; this takes JSON only",
         help="deploy it with `chains push` and connect a websocket client",
     )
 
@@ -213,4 +222,4 @@ def _no_directory(path: Path) -> Diagnostic:
     )
 
 
-__all__ = ["RUNNER", "LocalOptions", "LocalResult", "run_local", "runner_request"]
+__all__ = ["RUNNER", "LocalOptions", "LocalResult", "run_local", "runner_request", "websocket_refusal"]

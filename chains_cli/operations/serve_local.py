@@ -19,7 +19,8 @@ from typing import Any, Final
 from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit
-from chains_cli.operations.run_local import RUNNER, LocalOptions, runner_request
+from chains_cli.operations.local_page import openapi, page
+from chains_cli.operations.run_local import RUNNER, LocalOptions, runner_request, websocket_refusal
 from chains_cli.operations.source import SourceOptions, absolute_mocks, read_chain
 from chains_cli.settings import Settings
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
@@ -61,13 +62,17 @@ def serve_local(
     how = SourceOptions(None, options.mocks, options.python)
 
     def start(chain: ChainSpec) -> _Served:
-        request = runner_request(chain, options, listen_fd=listener.fileno())
+        request = runner_request(chain, options, listen_fd=listener.fileno(), pages=_pages(chain))
         served = _Served((chain.python.executable, "-P", str(RUNNER)), request, environ, report)
         served.start(listener.fileno())
         return served
 
     def read() -> ChainSpec:
-        return read_chain(source, entrypoint, settings, options=how, report=report, environ=environ)
+        chain = read_chain(source, entrypoint, settings, options=how, report=report, environ=environ)
+        spec = chain.chainlet(chain.entrypoint).spec
+        if spec.endpoint.is_websocket:
+            raise DiagnosticsError([websocket_refusal(spec)])
+        return chain
 
     reloads = 0
     with _listen(port) as listener:
@@ -75,6 +80,7 @@ def serve_local(
         chain = read()
         serving = start(chain)
         report(events.Step(f"serving {chain.chain_name} at {url}; save a file to reload, Ctrl-C to stop"))
+        report(events.Step(f"try it at {url.removesuffix('run_remote')}"))
         try:
             for _ in (changes or _saves)(Path(chain.workspace)):
                 try:
@@ -93,6 +99,15 @@ def serve_local(
         finally:
             serving.stop()
     return ServeResult(chain.chain_name, url, reloads)
+
+
+def _pages(chain: ChainSpec) -> dict[str, tuple[str, str]]:
+    spec = chain.chainlet(chain.entrypoint).spec
+    document = json.dumps(openapi(chain.chain_name, spec), ensure_ascii=False, indent=2)
+    return {
+        "/": ("text/html", page(chain.chain_name, spec)),
+        "/openapi.json": ("application/json", document),
+    }
 
 
 def _listen(port: int) -> socket.socket:
