@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Protocol, Self
+from typing import Annotated, Final, Protocol, Self, overload
 
 from pydantic import Field, SkipValidation, model_validator
 
@@ -19,13 +19,22 @@ SECRET_PLACEHOLDER: Final = "***"  # noqa: S105 (no secret)
 
 
 class Secrets(Protocol):
-    """Secrets by name. Not iterable: only names that the Chainlet declares can be read."""
+    """Secrets by name. Not iterable: only names that the Chainlet declares can be read.
+
+    One that has no value is missing: `in` says no, `get` gives the default, `[]` raises `KeyError`.
+    """
 
     def __getitem__(self, name: str, /) -> str: ...
 
     def __len__(self) -> int: ...
 
     def __contains__(self, name: object, /) -> bool: ...
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+
+    @overload
+    def get(self, name: str, /, default: str) -> str: ...
 
 
 class Environment(OpenSettings):

@@ -93,6 +93,9 @@ class Front(chains.ChainletBase):
         reveal_type(chains.depends(Engine))  #: Engine
         reveal_type(chains.depends_context())  #: DeploymentContext
         reveal_type(context.secrets["key"])  #: str
+        reveal_type(context.secrets.get("key"))  #: str | None
+        reveal_type(context.secrets.get("key", ""))  #: str
+        reveal_type("key" in context.secrets)  #: bool
         reveal_type(context.data_dir)  #: Path | None
         reveal_type(self.tagger)  #: Tagger
 
