@@ -1,5 +1,6 @@
 """What ends a command otherwise: bugs of ours, interruptions, readers that go away."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -91,6 +92,29 @@ def test_a_closed_pipe_is_quiet_for_real(tool: Tool, program: Program) -> None:
     errors = process.stderr.read()
     process.stderr.close()
     assert (process.wait(60), errors) == (141, b"")
+
+
+INTERRUPTED_EARLY = """
+import sys
+
+class Impatient:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Impatient())
+from chains_cli.main import main
+sys.exit(main(["list", "--output", "json"]))
+"""
+
+
+def test_an_interruption_while_the_program_is_loaded_is_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_EARLY], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+    assert json.loads(done.stdout)["exit_code"] == 130
 
 
 def test_a_no_to_a_question_is_130_and_changes_nothing(tool: Tool, program: Program) -> None:
