@@ -118,17 +118,22 @@ def _seconds(value: bytes) -> float | None:
         return None
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A client connection.
 
     Args:
         released: called with the connection when its exchange is over and it may be used again.
         lost: called when it has ended.
+        buffer: what is received is written there; shared with other connections of the event loop.
     """
 
     def __init__(
-        self, released: "Callable[[Connection], None]", lost: "Callable[[Connection], None]"
+        self,
+        released: "Callable[[Connection], None]",
+        lost: "Callable[[Connection], None]",
+        buffer: memoryview,
     ) -> None:
+        self._buffer = buffer
         self._released = released
         self._lost = lost
         self._transport: asyncio.Transport | None = None
@@ -171,15 +176,18 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         self._paused = False
 
-    # --- asyncio.Protocol --------------------------------------------------------------------------
+    # --- asyncio.BufferedProtocol --------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         self._touched = True
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(LostConnection(f"the peer's answer is not HTTP: {error}", untouched=False))
             self.abort()

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from chains_runtime.asgi import Header, Message, Receive, Scope, Send
+from chains_runtime.receiving import receive_buffer
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class HttpServer:
     def __init__(self, app: App, upgrade: Upgrade) -> None:
         self.app = app
         self.upgrade = upgrade
+        self.buffer = receive_buffer()
         self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -213,7 +215,7 @@ class Exchange:
         return part if more else part + b"0\r\n\r\n"
 
 
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(asyncio.BufferedProtocol):
     """A client's connection: parses requests, answers them one after another."""
 
     def __init__(self, server: HttpServer) -> None:
@@ -234,7 +236,7 @@ class ServerConnection(asyncio.Protocol):
         self._drain: asyncio.Future[None] | None = None
         self._active_at = 0.0
 
-    # --- asyncio.Protocol --------------------------------------------------------------------------
+    # --- asyncio.BufferedProtocol --------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -249,12 +251,16 @@ class ServerConnection(asyncio.Protocol):
                 exchange.wake()
         self.resume_writing()
 
-    def data_received(self, data: bytes) -> None:
-        self._head_bytes += len(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = self.server.buffer[:nbytes]
+        self._head_bytes += nbytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._hand_over(data[upgrade.args[0] :] if upgrade.args else b"")
+            self._hand_over(bytes(data[upgrade.args[0] :]) if upgrade.args else b"")
         except httptools.HttpParserError as error:
             _LOG.info("A request that is not HTTP was refused: %s", error)
             self._refuse()

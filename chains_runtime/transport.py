@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from chains_runtime.connection import BodyStream, Connection, LostConnection, RefusedAnswer
+from chains_runtime.receiving import receive_buffer
 from truss_chains.calling import Answer
 
 IDLE_LIMIT_S: Final = 30.0
@@ -58,7 +59,8 @@ class Request:
 class Pool:
     """The connections to one replica. `in_flight` counts exchanges under way."""
 
-    def __init__(self, address: str, clock: Callable[[], float]) -> None:
+    def __init__(self, address: str, clock: Callable[[], float], buffer: memoryview) -> None:
+        self._buffer = buffer
         self.target = Target.parse(address)
         self.in_flight = 0
         self.avoid_until = 0.0
@@ -83,7 +85,7 @@ class Pool:
         target = self.target
 
         def make() -> Connection:
-            return Connection(self._release, self._forget)
+            return Connection(self._release, self._forget, self._buffer)
 
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -143,13 +145,14 @@ class Client:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._buffer = receive_buffer()
         self._pools: dict[str, Pool] = {}
         self._turn = 0
 
     def pool(self, address: str) -> Pool:
         found = self._pools.get(address)
         if found is None:
-            found = self._pools[address] = Pool(address, self._clock)
+            found = self._pools[address] = Pool(address, self._clock, self._buffer)
         return found
 
     async def send(self, addresses: Sequence[str], request: Request) -> Answer | BodyStream:
