@@ -1,23 +1,25 @@
-"""The console script. It loads nothing before it can tell that it was interrupted."""
+"""The console script. It loads nothing, `typing` neither, before it can tell that it was interrupted."""
 
-import signal
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chains_cli.settings import World
 
 
-def main(argv: Sequence[str] | None = None, world: "World | None" = None) -> int:
+def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     """`chains_cli.command_line.run`; interrupted while that is still being loaded, it says so, too."""
     try:
         from chains_cli.command_line import run
 
         return run(argv, world)
     except KeyboardInterrupt:
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # the rest takes a moment and must not end in a traceback
+        import signal
+
+        # the rest takes a moment and must not end in a traceback
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         from chains_cli.command_line import interrupted
 
         return interrupted(argv, world)
