@@ -46,6 +46,8 @@ _FORMATS: Final = {
     "binary": TEXT,
     "password": TEXT,
     "color": "black",
+    "complex": "1+1j",
+    "decimal": "1.0",
 }
 _CANDIDATES: Final = (
     TEXT,

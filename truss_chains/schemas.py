@@ -4,7 +4,8 @@ import math
 from typing import Any, ClassVar, NotRequired, cast
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
 from truss_chains.inspection import Endpoint, EndpointParameter
@@ -13,12 +14,24 @@ Schema = dict[str, Any]  # a JSON schema
 
 
 class QuietJsonSchema(GenerateJsonSchema):
-    """A default that has no form in JSON stays out of the schema, without a warning."""
+    """Says of text what it stands for; a default that has no form in JSON stays out, without a warning."""
 
     ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {  # type: ignore[misc]  # is read from the class
         "skipped-choice",
         "non-serializable-default",
     }
+
+    def complex_schema(self, schema: core_schema.ComplexSchema) -> JsonSchemaValue:
+        """Text such as `1+2j`."""
+        return {**super().complex_schema(schema), "format": "complex"}
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """A number or text in requests, text in answers."""
+        found = super().decimal_schema(schema)
+        for part in (found, *found.get("anyOf", ())):
+            if part.get("type") == "string":
+                part["format"] = "decimal"
+        return found
 
 
 def input_schema(title: str, parameters: tuple[EndpointParameter, ...]) -> Schema:

@@ -1,6 +1,7 @@
 """Stand-ins for dependencies: by class, by name, made up from types."""
 
 import asyncio
+import json
 import enum
 import re
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from typing_extensions import TypedDict
 import truss_chains as chains
 from truss_chains.errors import ChainsUsageError
 from truss_chains.mocks import AutoMock, NoValueError, auto_value, check_fit
+from truss_chains.schemas import QuietJsonSchema
 from truss_chains.pydantic_numpy import NumpyArrayField
 
 
@@ -193,6 +195,17 @@ def test_auto_values_conform_to_their_type_and_are_always_the_same(form: Any, mo
 
 def test_auto_values_of_decimals_come_from_what_is_accepted() -> None:
     assert auto_value(TypeAdapter(Decimal).json_schema()) == 1.0
+
+
+@pytest.mark.parametrize("mode", ["validation", "serialization"])
+@pytest.mark.parametrize(
+    "form", [complex, Decimal, list[complex], Decimal | None, tuple[Decimal, complex]], ids=str
+)
+def test_auto_values_of_numbers_that_are_text_in_json(form: Any, mode: Any) -> None:
+    """The schemas of endpoints say what the text stands for."""
+    adapter: TypeAdapter[Any] = TypeAdapter(form)
+    value = auto_value(adapter.json_schema(mode=mode, schema_generator=QuietJsonSchema))
+    adapter.validate_json(json.dumps(value))
 
 
 def test_auto_values_use_what_the_schema_says() -> None:
