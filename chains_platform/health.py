@@ -15,6 +15,7 @@ from chains_platform.distribution import Distribution
 from chains_platform.http1 import Client, request_head
 from chains_platform.parts import Parts
 from chains_platform.reconciler import Reconciler
+from chains_platform.rounds import Rounds
 from chains_platform.state import ReplicaRecord, State
 from chains_protocol.errors import Code, Diagnostic
 from chains_protocol.replica import ReplicaState
@@ -78,7 +79,7 @@ def judge(thresholds: Thresholds, started_at: float, unhealthy_since: float | No
 
 
 class HealthWatch:
-    """The loop that asks."""
+    """Asks; `rounds` does so over and over."""
 
     def __init__(
         self, parts: Parts, distribution: Distribution, reconciler: Reconciler, probe: Probe
@@ -90,20 +91,7 @@ class HealthWatch:
         self._probe = probe
         self._unhealthy: dict[tuple[str, int], float] = {}
         """Since when, by replica and its process."""
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            await self.look()
+        self.rounds = Rounds(self.look, _EVERY_S)
 
     async def look(self) -> None:
         """Ask every replica that has an opinion, and act."""

@@ -1,17 +1,16 @@
 """Removes what nobody needs any more: packages, blobs, logs, old rows. Runs now and then."""
 
 import asyncio
-import logging
 import shutil
 from pathlib import Path
 from typing import Final
 
 from chains_platform import changes
 from chains_platform.parts import Parts
+from chains_platform.rounds import Rounds
 from chains_platform.state import DeploymentRecord
 from chains_platform.store.writer import Writer
 from chains_protocol.control import DeploymentState, GcReply, GcRequest
-from chains_protocol.errors import DiagnosticsError
 from chains_protocol.manifest import PackageManifest
 
 _EVERY_S: Final = 3600.0
@@ -21,11 +20,9 @@ _KEPT_EVENTS: Final = 100_000
 _KEPT_FILES_S: Final = 7 * 24 * 3600.0
 """Unused packages and blobs stay a week: the next push may well want them again."""
 
-_log = logging.getLogger(__name__)
-
 
 class Housekeeping:
-    """What it removes is only what no record refers to."""
+    """What it removes is only what no record refers to. `rounds` tidies up over and over."""
 
     def __init__(self, parts: Parts, writer: Writer, replicas: Path) -> None:
         self._ledger = parts.ledger
@@ -34,24 +31,7 @@ class Housekeeping:
         self._clock = parts.clock
         self._writer = writer
         self._replicas = replicas
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Tidy up from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            try:
-                await self.tidy()
-            except (DiagnosticsError, OSError) as error:
-                _log.warning("tidying up failed: %s", error)
+        self.rounds = Rounds(self.tidy, _EVERY_S)
 
     async def tidy(self) -> None:
         """One round."""

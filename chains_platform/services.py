@@ -66,13 +66,13 @@ class Services:
         await adopt(self.ledger, self.engine, self.distribution, self.reconciler)
         self.reconciler.start()
         self.retirement.resume()
-        self.health.start()
-        self.housekeeping.start()
+        self.health.rounds.start()
+        self.housekeeping.rounds.start()
         await self.distribution.sync()
 
     async def stop_everything(self) -> None:
         """Drain and end all replicas: what `platform down` means. `close` follows."""
-        await self.health.close()
+        await self.health.rounds.close()
         await self.deployments.close()
         await self.retirement.close()
         await self.reconciler.stop_all()
@@ -82,8 +82,8 @@ class Services:
         """Leave everything running that runs; write what is not written yet."""
         self.events.close()
         self.logs.close()
-        await self.housekeeping.close()
-        await self.health.close()
+        await self.housekeeping.rounds.close()
+        await self.health.rounds.close()
         await self.deployments.close()
         await self.retirement.close()
         await self.reconciler.close()
