@@ -60,6 +60,9 @@ class Entry(chains.ChainletBase):
         return answer.seen{types}
 """
 
+CONCURRENCY = 64
+"""Calls at once in each Chainlet: open streams must not hold up later ones."""
+
 HOPS: Mapping[str, tuple[str, ...]] = {"Leaf": (), "Middle": ("Leaf",), "Entry": ("Middle",)}
 
 
@@ -134,10 +137,11 @@ class _Packages(Packages):
 
     def package(self, name: str, code: str, calls: tuple[str, ...] = ()) -> PackageManifest:
         made = super().package(name, code, calls)
-        if name != self._entrypoint or self._endpoint is None:
-            return made
-        compute = made.spec.compute.model_copy(update={"predict_concurrency": 64})
-        spec = made.spec.model_copy(update={"endpoint": self._endpoint, "compute": compute})
+        compute = made.spec.compute.model_copy(update={"predict_concurrency": CONCURRENCY})
+        changes: dict[str, object] = {"compute": compute}
+        if name == self._entrypoint and self._endpoint is not None:
+            changes["endpoint"] = self._endpoint
+        spec = made.spec.model_copy(update=changes)
         data = spec.model_dump_json().encode()
         entry = FileEntry(path=SPEC_FILE, digest=bytes_digest(data), size_bytes=len(data))
         self.blobs[entry.digest] = data
