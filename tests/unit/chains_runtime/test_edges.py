@@ -315,3 +315,28 @@ async def test_dependencies_can_be_called_while_loading_also_in_plain_threads(
     )
     front = await start(package, routes=routes_to(Leaf=(one_set(leaf),)))
     assert await front.value({}) == [7, 7]
+
+
+TRUSS = """
+    import truss_chains as chains
+    from truss_chains.remote_chainlet.truss_chainlet import TrussHandle
+
+    class Wrapped(chains.TrussChainlet):
+        truss_dir = "."
+
+    class Caller(chains.ChainletBase):
+        def __init__(self, wrapped: TrussHandle = chains.depends(Wrapped)):
+            self.wrapped = wrapped
+
+        async def run_remote(self) -> str:
+            return type(self.wrapped).__name__
+"""
+
+
+async def test_g54_a_wrapped_truss_is_a_handle(start: Start, tmp_path: Path) -> None:
+    caller = await start(
+        write_package(
+            tmp_path, {"chain.py": TRUSS}, "Caller", dependencies=(dependency("Wrapped", "wrapped"),)
+        )
+    )
+    assert (await caller.call({})).json() == "TrussHandle"
