@@ -1,8 +1,8 @@
 """Stand-ins for dependencies: by class, by name, made up from types."""
 
 import asyncio
-import json
 import enum
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import date, datetime, time, timedelta
@@ -20,8 +20,8 @@ from typing_extensions import TypedDict
 import truss_chains as chains
 from truss_chains.errors import ChainsUsageError
 from truss_chains.mocks import AutoMock, NoValueError, auto_value, check_fit
-from truss_chains.schemas import QuietJsonSchema
 from truss_chains.pydantic_numpy import NumpyArrayField
+from truss_chains.schemas import QuietJsonSchema
 
 
 class MockedPhi(chains.ChainletBase):
