@@ -127,44 +127,54 @@ async def open_services(
         new_id: makes ids of deployments, replica sets and replicas.
         timeouts: how long starts and drains may take.
     """
-    limits = timeouts or Timeouts()
     url = database_url or f"sqlite:///{layout.database}"
     with opening(url):
         writer = await Writer.open(url)
         state = await writer.read(Store.load)
         last_id = await writer.read(Store.last_event_id)
     ledger = Ledger(state, writer)
-    blobs = BlobStore(layout.blobs, layout.packages)
-    secrets = SecretStore(writer, tokens.secrets_key, clock)
-    events = EventLog(writer, clock, last_id)
-    distribution = Distribution(ledger, gateway_client, connect or _connector(tokens), tokens.edge)
     parts = Parts(
         ledger=ledger,
         engine=engine,
-        blobs=blobs,
-        secrets=secrets,
-        events=events,
-        distribution=distribution,
+        blobs=BlobStore(layout.blobs, layout.packages),
+        secrets=SecretStore(writer, tokens.secrets_key, clock),
+        events=EventLog(writer, clock, last_id),
+        distribution=Distribution(ledger, gateway_client, connect or _connector(tokens), tokens.edge),
         new_id=new_id,
         clock=clock,
-        timeouts=limits,
+        timeouts=timeouts or Timeouts(),
     )
+    found = gateway_url or (lambda: _gateway_url(layout))
+    return _wire(parts, layout, tokens, writer, gateway_url=found, smoke=smoke, ask_health=ask_health)
+
+
+def _wire(
+    parts: Parts,
+    layout: Layout,
+    tokens: Tokens,
+    writer: Writer,
+    *,
+    gateway_url: Callable[[], str],
+    smoke: SmokeCall,
+    ask_health: Probe,
+) -> Services:
+    ledger, distribution = parts.ledger, parts.distribution
     reconciler = Reconciler(parts, admin_token=tokens.replica_admin, log_dir=layout.replica)
     rollout = Rollout(parts)
-    retirement = Retirement(ledger, distribution, limits.drain_s)
+    retirement = Retirement(ledger, distribution, parts.timeouts.drain_s)
     switch = Switch(parts, retirement)
     deployments = Deployments(parts, rollout, switch, retirement)
     return Services(
         layout=layout,
         tokens=tokens,
         instance=writer.store.instance,
-        gateway_url=gateway_url or (lambda: _gateway_url(layout)),
+        gateway_url=gateway_url,
         ledger=ledger,
-        engine=engine,
-        blobs=blobs,
-        secrets=secrets,
-        events=events,
-        logs=Logs(ledger, layout.replica, clock),
+        engine=parts.engine,
+        blobs=parts.blobs,
+        secrets=parts.secrets,
+        events=parts.events,
+        logs=Logs(ledger, layout.replica, parts.clock),
         distribution=distribution,
         reconciler=reconciler,
         health=HealthWatch(parts, distribution, reconciler, ask_health),
