@@ -1,19 +1,28 @@
-"""FILE -> packages: what check, package, push and watch have in common."""
+"""FILE -> packages: what check, package, push and watch have in common.
 
+Packaging is imported while the child interpreter reads the user's file: neither waits for the other.
+"""
+
+import importlib
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit
 from chains_cli.operations.source import SourceOptions, read_chain
-from chains_cli.packaging.build import Target, build_packages
-from chains_cli.packaging.package import ChainPackages, Package
-from chains_cli.packaging.write import write_packages
 from chains_cli.settings import Settings
 from chains_protocol.spec import ChainSpec
+
+if TYPE_CHECKING:
+    from chains_cli.packaging.build import Target
+    from chains_cli.packaging.package import ChainPackages, Package
+
+_PACKAGING: Final = "chains_cli.packaging.build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +30,7 @@ class Prepared:
     """A chain that was read, and its packages."""
 
     spec: ChainSpec
-    packages: ChainPackages
+    packages: "ChainPackages"
 
     @property
     def input_schema(self) -> Mapping[str, object]:
@@ -47,14 +56,19 @@ def prepare(
     options: SourceOptions,
     report: Report,
     environ: Mapping[str, str] = os.environ,
-    target: Target = "process",
+    target: "Target" = "process",
 ) -> Prepared:
     """`read_chain`, then its packages.
 
     Raises:
         DiagnosticsError: CH1xx, CH2xx.
     """
+    loading = threading.Thread(target=importlib.import_module, args=(_PACKAGING,), daemon=True)
+    loading.start()
     spec = read_chain(source, entrypoint, settings, options=options, report=report, environ=environ)
+    loading.join()
+    from chains_cli.packaging.build import build_packages
+
     packages = build_packages(spec, target=target)
     for note in packages.notes:
         report(events.Found(note))
@@ -70,7 +84,7 @@ def package(
     options: SourceOptions,
     report: Report,
     environ: Mapping[str, str] = os.environ,
-    target: Target = "process",
+    target: "Target" = "process",
 ) -> PackageResult:
     """Write the packages of a chain below `out`, one directory a Chainlet; contact nobody.
 
@@ -83,12 +97,14 @@ def package(
     for built in prepared.packages:
         report(events.Step(f"  {built.display_name}:", detail=True))
         report_files(built, report)
+    from chains_cli.packaging.write import write_packages
+
     write_packages(prepared.packages, out)
     sizes = {p.display_name: p.size_bytes for p in prepared.packages}
     return PackageResult(prepared.packages.chain_name, str(out), sizes)
 
 
-def report_files(built: Package, report: Report) -> None:
+def report_files(built: "Package", report: Report) -> None:
     """Tell each file of a package, and why it is there."""
     for entry in built.manifest.files:
         reason = built.origins.get(entry.path, "")

@@ -1,10 +1,11 @@
 """Packages on disk: `chains package --out DIR`."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
-from chains_cli.packaging.package import ChainPackages
+from chains_cli.packaging.package import ChainPackages, Package
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 
 _DIRECTORY_PREFIX = "chainlet_"
@@ -24,19 +25,31 @@ def write_packages(packages: ChainPackages, out_dir: Path) -> tuple[Path, ...]:
     _check_out_dir(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for package in packages:
-        target = out_dir / f"{_DIRECTORY_PREFIX}{package.manifest.spec.class_name}"
-        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".writing-") as temporary:
-            fresh = Path(temporary) / "package"
-            for path, data in package.files.items():
-                file = fresh / path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-            if target.exists():
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix=".writing-") as temporary:
+        for package in packages:
+            name = f"{_DIRECTORY_PREFIX}{package.manifest.spec.class_name}"
+            fresh, target = Path(temporary) / name, out_dir / name
+            _write(package, str(fresh))
+            try:
+                fresh.rename(target)
+            except OSError:  # there is an earlier one
                 shutil.rmtree(target)
-            fresh.rename(target)
-        written.append(target)
+                fresh.rename(target)
+            written.append(target)
     return tuple(written)
+
+
+def _write(package: Package, root: str) -> None:
+    """Each directory is made once, each file with one write: a Chain has thousands of them."""
+    made: set[str] = set()
+    for path, data in package.files.items():
+        parent = f"{root}/{path}".rpartition("/")[0]
+        if parent not in made:
+            made.add(parent)
+            os.makedirs(parent, exist_ok=True)  # noqa: PTH103 (as text)
+        descriptor = os.open(f"{root}/{path}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor)
+            file.write(data)
 
 
 def _check_out_dir(out_dir: Path) -> None:
