@@ -36,7 +36,6 @@ _BY_CODE: Final = {
     Code.CALL_FAILED: Exit.INVALID,
     Code.OVERLOADED: Exit.INVALID,
     Code.NOT_READY: Exit.INVALID,
-    Code.BAD_RESULT: Exit.INVALID,
 }
 
 _BY_HUNDRED: Final = {

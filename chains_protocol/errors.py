@@ -103,7 +103,6 @@ class Code(StrEnum):
     MISSING_SECRET = "CH508"  # noqa: S105 (a code, not a secret)
     MISSING_SERVICE = "CH509"
     MISSING_OPTIONAL_MODULE = "CH510"
-    BAD_RESULT = "CH511"
     # CH9xx: ourselves
     INTERNAL = "CH901"
 

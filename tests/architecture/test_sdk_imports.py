@@ -88,3 +88,25 @@ def test_beyond_pydantic_the_import_loads_almost_nothing():
 def test_secondary_modules_are_light_too(module):
     heavy = {"aiohttp", "fastapi", "httpx", "numpy", "starlette", "rich", "typer", "uvicorn", "chains_cli"}
     assert loaded_by(f"import {module}") & heavy == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "use"),
+    [
+        ("msgpack", "codec.encode_binary(1)"),
+        ("msgpack", "codec.decode_binary(bytes(1))"),
+        ("numpy", "codec.load_numpy()"),
+    ],
+)
+def test_an_optional_module_that_is_missing_is_named_with_what_needs_it(module, use):
+    program = (
+        f"import sys; sys.modules[{module!r}] = None\n"  # as Python marks what can't be imported
+        "from truss_chains import codec, errors\n"
+        f"try:\n    {use}\n"
+        "except errors.ChainsRuntimeError as error:\n    print(error.code, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("CH510 ")
+    assert f"`pip install {module}`" in done.stdout

@@ -3,6 +3,7 @@
 import pytest
 
 from chains_platform.health import DEFAULT_RESTART_S, Thresholds, Verdict, judge
+from chains_protocol.errors import Code
 from chains_protocol.replica import ReplicaState
 from tests.unit.chains_platform.conftest import Plane
 from tests.unit.chains_platform.fakes import manifest, package
@@ -50,7 +51,8 @@ async def test_an_unhealthy_replica_gets_no_requests_until_it_is_healthy_again(p
     plane.clock.now += 10
     await plane.services.health.look()
     assert plane.gateway.table.targets[0].sets[0].addresses == ()
-    assert "is_healthy" in record_of(plane.state, "Entry").diagnostics[0].message
+    (told,) = record_of(plane.state, "Entry").diagnostics
+    assert (told.code, told.message) == (Code.NOT_READY, "`is_healthy` of `Entry` says that it is not")
 
     plane.engine.script.unhealthy.clear()
     await plane.services.health.look()

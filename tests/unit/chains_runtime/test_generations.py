@@ -144,6 +144,19 @@ async def test_a_patch_that_does_not_follow_is_refused(
     assert (reply.ok, [d.code for d in reply.diagnostics]) == (False, [code])
 
 
+async def test_a_replica_that_drains_takes_no_patch(start: Start, tmp_path: Path) -> None:
+    package = write_package(tmp_path / "1", {"chain.py": V1, "helper.py": HELPER}, "Count")
+    count = await start(package, judge=judged())
+    count.replica.drain()
+    reply = await count.prepare(package, 2)
+    assert (reply.ok, reply.required, [d.code for d in reply.diagnostics]) == (
+        False,
+        None,
+        [Code.PATCH_REFUSED],
+    )
+    assert count.replica.prepared is None
+
+
 BROKEN = {
     "syntax": ("def broken(:\n", Code.SYNTAX_ERROR, 1),
     "import": ("x = 1\nimport nowhere_to_be_found\n", Code.IMPORT_FAILED, 2),
