@@ -1,10 +1,14 @@
 """How calls behave (L-05, L-08, L-09, R-07, R-12, R-30, S-05 to S-08)."""
 
+import asyncio
 from collections.abc import Callable
 
+import httpx
+import psutil
 import pytest
 
-from tests.conformance.runners import MODES, Case, Mode, Runner, load_program
+from tests.conformance.runners import MODES, Case, Mode, Runner, load_program, local_entrypoint
+from tests.e2e.conftest import Chains
 
 PROGRAM = ("behaviour", "Behaviour")
 load_program("behaviour")
@@ -71,3 +75,44 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_behaviour(case: Case, mode: Mode, runner: Callable[[Mode], Runner]) -> None:
     assert await runner(mode).run(case.inputs) == case.expected_in(mode)
+
+
+@pytest.mark.parametrize("mood", ["good", "bad", "raises"])
+def test_is_healthy_in_this_process(mood: str) -> None:
+    """R-12 is about replicas; a local instance has the method as written."""
+    moody = local_entrypoint("behaviour", "Moody", strict=False)
+    asyncio.run(moody.run_remote(mood))
+    if mood == "raises":
+        with pytest.raises(RuntimeError, match="do not ask"):
+            moody.is_healthy()
+    else:
+        assert moody.is_healthy() is (mood == "good")
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
+async def test_a_replicas_health_is_what_is_healthy_says(
+    runner: Callable[[Mode], Runner], platform: Chains
+) -> None:
+    """R-12: False and an exception are 503 and `unhealthy`; calls go on being served, so it can recover."""
+    behaviour = runner(Mode.PLATFORM)
+    for mood, status in (("bad", 503), ("raises", 503), ("good", 200)):
+        assert await behaviour.run({"case": mood}) == told(mood)
+        assert await _readiness(platform, "Moody") == status
+
+
+async def _readiness(platform: Chains, display_name: str) -> int:
+    """What the replica's own health endpoint answers."""
+    info = platform.ok("status", "conformance-behaviour", "--output", "json").result
+    (found,) = [
+        chainlet
+        for chainlet in info["chains"][0]["deployments"][0]["chainlets"]
+        if chainlet["display_name"] == display_name
+    ]
+    (replica,) = found["replicas"]
+    # The process itself tells where it listens.
+    open_sockets = psutil.Process(replica["pid"]).net_connections("unix")
+    socket = next(str(c.laddr) for c in open_sockets if str(c.laddr).endswith(".sock"))
+    transport = httpx.AsyncHTTPTransport(uds=socket)
+    async with httpx.AsyncClient(transport=transport) as client:
+        return (await client.get("http://replica/v1/models/model")).status_code
