@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# tests of one file stay together, so that what they share is made once
+WORKERS ?= -n 3 --dist loadscope
 # uv trusts the certificates of the operating system, as pip does
 export UV_SYSTEM_CERTS = 1
 
@@ -45,13 +47,13 @@ imports: install ## who may import whom
 	$(BIN)/lint-imports --no-cache
 
 unit: install $(TRUSS_STAMP) ## the quick tests
-	$(BIN)/pytest -q -m 'not e2e and not soak'
+	$(BIN)/pytest -q $(WORKERS) -m 'not e2e and not soak'
 
 e2e: install $(TRUSS_STAMP) ## real platform, real replicas, real edits
-	$(BIN)/pytest -q -m e2e
+	$(BIN)/pytest -q $(WORKERS) -m 'e2e and not soak'
 
 test: install $(TRUSS_STAMP) ## all tests but the long forms
-	$(BIN)/pytest -q -m 'not soak'
+	$(BIN)/pytest -q $(WORKERS) -m 'not soak'
 
 check: lint types imports test ## what CI runs
 

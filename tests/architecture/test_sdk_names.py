@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 import truss_chains as chains
+from tests.ids import stable_id
 from truss_chains import errors
 
 PUBLISHED = {
@@ -77,7 +78,7 @@ SECONDARY = {
 }
 
 
-@pytest.mark.parametrize(("module", "names"), SECONDARY.items(), ids=str)
+@pytest.mark.parametrize(("module", "names"), SECONDARY.items(), ids=stable_id)
 def test_secondary_modules_have_what_users_take_from_them(module, names):
     assert names <= set(dir(importlib.import_module(module)))
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from tests.ids import stable_id
 from truss_chains.codec import decode, decode_binary, encode, encode_binary, encode_json
 
 SCALARS = (
@@ -129,7 +130,7 @@ def test_r25_array_scalars(scalar: "np.generic") -> None:
         2**70,
         {"x": print},
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_r25_what_can_not_be_written_is_a_value_error(unsendable: object) -> None:
     with pytest.raises(ValueError, match=r"."):

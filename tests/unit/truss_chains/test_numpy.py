@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tests.ids import stable_id
 from truss_chains.codec import decode_binary, encode_binary
 from truss_chains.pydantic_numpy import NumpyArrayField
 
@@ -85,7 +86,7 @@ def test_n05_json_and_msgpack_give_the_same_array_writable(array: "np.ndarray") 
         {"data_b64": "AAAAAAAAAAA=", "shape": [1], "dtype": "[('a', 'O')]"},
         np.array([object()]),
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_n04_n07_invalid_input_is_a_validation_error(wrong: object) -> None:
     with pytest.raises(ValidationError):

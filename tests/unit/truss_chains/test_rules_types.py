@@ -17,6 +17,7 @@ import pydantic
 import pytest
 import typing_extensions
 
+from tests.ids import stable_id
 from truss_chains.chainlet import ChainletBase
 from truss_chains.inspection import UnresolvedAnnotationError
 from truss_chains.validation.types import refusal
@@ -104,7 +105,7 @@ ACCEPTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ACCEPTED, ids=str)
+@pytest.mark.parametrize("form", ACCEPTED, ids=stable_id)
 def test_v45_accepted(form):
     assert refusal(form) is None
 
@@ -148,7 +149,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("form", "reason"), REFUSED, ids=str)
+@pytest.mark.parametrize(("form", "reason"), REFUSED, ids=stable_id)
 def test_v45_refused_with_the_reason(form, reason):
     found = refusal(form)
     assert found is not None
