@@ -74,7 +74,8 @@ def bind_failure(host: str, port: int, error: OSError) -> Diagnostic:
         return Diagnostic(
             code=Code.PORT_IN_USE,
             message=f"port {port} on {host} is used by another program",
-            help="end that program, or choose other ports with `--port` and `--gateway-port`",
+            help="end that program, or remove `platform/ports.json` from the home of the platform, "
+            "so that other ports are chosen (URLs then change)",
         )
     return Diagnostic(
         code=Code.PLATFORM_START_FAILED,

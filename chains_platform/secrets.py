@@ -54,7 +54,7 @@ def missing_secrets(specs: Iterable[ChainletSpec], names: Iterable[str]) -> tupl
             code=Code.MISSING_SECRET,
             severity=Severity.WARNING,
             message=f"secret `{name}` is not set; reading it will fail",
-            help=f"set it with `chains secrets set {name}`, then push again",
+            help=f"set it with `chains secrets set {name}`; what runs gets it then",
             chainlet=spec.display_name,
         )
         for spec in specs

@@ -63,6 +63,8 @@ def delete(remote: Remote, chain: str, deployment: str | None) -> DeleteResult:
 def set_secret(remote: Remote, name: str, value: str) -> SecretsResult:
     """Store a secret; chainlets that declare it get it when they start.
 
+    Those that run and miss it are started again; those that have another value keep it.
+
     Raises:
         DiagnosticsError: CH306 for an empty value.
     """

@@ -44,7 +44,7 @@ class ControlClient:
         self._clock = clock
         is_local = urlsplit(self.url).hostname in _LOOPBACK
         self._client = httpx.Client(
-            headers={"authorization": f"Bearer {token}", "user-agent": "chains"},
+            headers={"authorization": _authorization(token), "user-agent": "chains"},
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             transport=transport,
             trust_env=not is_local,
@@ -172,6 +172,12 @@ class ControlClient:
 
 _RESUME_PAUSE_S: Final = 0.2
 _RESUME_PAUSE_MAX_S: Final = 3.0
+
+
+def _authorization(token: str) -> str:
+    """A header for any token: one that no header can carry is no token of a platform, which then says so."""
+    can_be_sent = token.isascii() and token.isprintable()
+    return f"Bearer {token.strip() if can_be_sent else ''}".rstrip()
 
 
 def refusal(url: str, status: int, body: bytes) -> DiagnosticsError:

@@ -12,6 +12,7 @@ from chains_platform.api.answers import parse, reply
 from chains_platform.api.endpoints import Endpoint, digest_of, name_of
 from chains_platform.blobs import unwritable
 from chains_platform.refusals import bad_request
+from chains_platform.secret_delivery import deliver
 from chains_platform.services import Services
 from chains_protocol.base import Reply
 from chains_protocol.blobs import decode_blobs
@@ -69,7 +70,11 @@ async def put_blobs(services: Services, request: Request) -> Response:
 
 async def put_secret(services: Services, request: Request) -> Response:
     body = await parse(request, SecretValue)
-    await services.secrets.put(name_of(request, "name"), body.value)
+    name = name_of(request, "name")
+    is_first = name not in await services.secrets.names()
+    await services.secrets.put(name, body.value)
+    if is_first:
+        deliver(services.ledger, services.reconciler, name)
     return reply(Acknowledged())
 
 

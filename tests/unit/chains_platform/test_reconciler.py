@@ -28,6 +28,16 @@ async def ready(plane: Plane, name: str, restarts: int) -> FakeReplica:
     return replica
 
 
+async def ready_anew(plane: Plane, name: str, former: FakeReplica) -> FakeReplica:
+    def look(state: State) -> bool | None:
+        found = record_of(state, name)
+        return True if found.state is ReplicaState.READY and found.pid != former.handle.pid else None
+
+    await plane.services.ledger.wait(look, 5)
+    (replica,) = plane.engine.running(name)
+    return replica
+
+
 async def test_a_crashed_replica_is_started_again_and_its_callers_are_told(plane: Plane) -> None:
     record = await plane.push(manifest(MODEL, ENTRY))
     (entry,), (model,) = plane.engine.running("Entry"), plane.engine.running("Model")
@@ -134,6 +144,23 @@ async def test_secrets_go_to_those_that_declare_them(plane: Plane) -> None:
     assert entry.request.launch.secrets == {}
     warned = plane.state.deployments[record.id].diagnostics
     assert [(d.code, d.severity) for d in warned] == [(Code.MISSING_SECRET, "warning")]
+
+
+async def test_a_secret_that_is_set_later_reaches_what_runs_without_it(plane: Plane) -> None:
+    record = await plane.push(manifest(package("Model", secrets=("hf", "none")), ENTRY))
+    (entry,), (model,) = plane.engine.running("Entry"), plane.engine.running("Model")
+
+    async with plane.client() as client:
+        assert (await client.put("/v1/secrets/hf", json={"value": "s3cret"})).status_code == 200
+        again = await ready_anew(plane, "Model", model)
+        assert (await client.put("/v1/secrets/hf", json={"value": "other"})).status_code == 200
+
+    assert again.request.launch.secrets == {"hf": "s3cret"}
+    assert plane.engine.running("Entry") == [entry]
+    assert plane.engine.running("Model") == [again]
+    assert [d.message for d in plane.state.deployments[record.id].diagnostics] == [
+        "secret `none` is not set; reading it will fail"
+    ]
 
 
 async def test_environment_variables_are_the_chainlets_own(plane: Plane) -> None:

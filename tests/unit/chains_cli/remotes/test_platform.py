@@ -31,10 +31,10 @@ class Clock:
         self.now += seconds
 
 
-def remote(handler: Handler, clock: Clock | None = None) -> PlatformRemote:
+def remote(handler: Handler, clock: Clock | None = None, token: str = "s3cret") -> PlatformRemote:
     clock = clock or Clock()
     transport = httpx.MockTransport(handler)
-    return PlatformRemote(URL, "s3cret", transport=transport, sleep=clock.sleep, clock=clock)
+    return PlatformRemote(URL, token, transport=transport, sleep=clock.sleep, clock=clock)
 
 
 def refused(action: Callable[[], object]) -> Diagnostic:
@@ -46,6 +46,18 @@ def refused(action: Callable[[], object]) -> Diagnostic:
 
 def answer(status: int, body: object) -> Handler:
     return lambda request: httpx.Response(status, json=body)
+
+
+@pytest.mark.parametrize("token", ["", " ", "ü", "a\nb"])
+def test_what_no_header_can_carry_is_sent_as_no_token(token: str) -> None:
+    seen: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return httpx.Response(200, json={"chains": []})
+
+    remote(handler, token=token).chains()
+    assert seen == ["Bearer"]
 
 
 def test_every_request_carries_the_token() -> None:
