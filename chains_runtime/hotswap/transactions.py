@@ -5,8 +5,10 @@ one assignment. `abort` drops what was prepared. `retire` frees what nobody need
 """
 
 import asyncio
+import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +26,8 @@ from chains_runtime.replica import Replica
 
 MAX_GENERATIONS: Final = 64
 """Committed generations at once; more means that very old calls never end, and a restart is due."""
+
+_SWITCH_S: Final = 0.0005
 
 
 class _Refusal(Exception):
@@ -89,7 +93,8 @@ class Patcher:
             return PrepareReply(ok=False, action=request.action, diagnostics=(refused,))
         stage = _Stage(self._replica, self._judge, request)
         try:
-            prepared = await asyncio.to_thread(stage.run)
+            with _serving_first():
+                prepared = await asyncio.to_thread(stage.run)
         except _Refusal as refusal:
             self._clean()
             return PrepareReply(
@@ -272,6 +277,21 @@ class _Stage:
         return found.model_copy(
             update={"location": place.model_copy(update={"path": f"{root.rstrip('/')}/{place.path}"})}
         )
+
+
+@contextmanager
+def _serving_first() -> Iterator[None]:
+    """While a thread loads code, let the event loop have the interpreter soon after it asks for it.
+
+    A request needs it several times; with the interpreter's own interval (5 ms) each hop of a
+    request would take tens of milliseconds longer during a patch.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _state(instance: object) -> list[tuple[str, object]]:
