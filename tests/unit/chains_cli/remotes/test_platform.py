@@ -14,6 +14,7 @@ from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 
 URL = "http://127.0.0.1:1"
+TOKEN = "s3cret"
 HEALTH = {"ok": True, "protocol": 1, "instance": "i", "gateway_url": "http://127.0.0.1:2"}
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -31,10 +32,10 @@ class Clock:
         self.now += seconds
 
 
-def remote(handler: Handler, clock: Clock | None = None, token: str = "s3cret") -> PlatformRemote:
+def remote(handler: Handler, clock: Clock | None = None, token: str | None = None) -> PlatformRemote:
     clock = clock or Clock()
     transport = httpx.MockTransport(handler)
-    return PlatformRemote(URL, token, transport=transport, sleep=clock.sleep, clock=clock)
+    return PlatformRemote(URL, TOKEN if token is None else token, transport=transport, sleep=clock.sleep, clock=clock)
 
 
 def refused(action: Callable[[], object]) -> Diagnostic:
