@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# tests of one file stay together, so that what they share is made once
-WORKERS ?= -n 3 --dist loadscope
+# what shares costly fixtures stays on one worker (tests/conftest.py)
+WORKERS ?= -n 3 --dist loadgroup
 # uv trusts the certificates of the operating system, as pip does
 export UV_SYSTEM_CERTS = 1
 

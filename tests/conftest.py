@@ -55,3 +55,11 @@ def _environment(base: str, directory: Path) -> str:
     (purelib,) = (directory / "venv" / "lib").glob("python*/site-packages")
     (purelib / "chains_under_test.pth").write_text(f"{ROOT}\n")
     return str(python)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares costly fixtures on one worker: a file, and the conformance suite as a whole."""
+    for item in items:
+        is_conformance = "conformance" in item.path.parts
+        group = "conformance" if is_conformance else str(item.path.relative_to(ROOT))
+        item.add_marker(pytest.mark.xdist_group(group))
