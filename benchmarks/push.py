@@ -77,7 +77,7 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Measured:
-    """One push: seconds of the tool, by the wall and by the processor, requests, bytes sent, and what it said at its end."""
+    """One push: seconds by the wall and by the processor, requests, bytes sent, and its result."""
 
     seconds: float
     cpu_s: float
