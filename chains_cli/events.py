@@ -133,13 +133,17 @@ class RoundStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class RoundFinished(Event):
-    """What a round came to. `committed` False with `changed`: the former version goes on serving."""
+    """What a round came to. `committed` False with `changed`: the former version goes on serving.
+
+    `serves` False: it is not known to, because the chain is gone or its platform can't be reached.
+    """
 
     type: ClassVar[str] = "round_finished"
     version: int
     committed: bool
     changed: bool
     elapsed_ms: float = 0.0
+    serves: bool = True
 
 
 @dataclass(frozen=True, slots=True)

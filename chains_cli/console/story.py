@@ -98,6 +98,8 @@ def _(event: events.RoundFinished, cwd: Path, palette: Palette) -> Sequence[str]
     took = milliseconds_text(event.elapsed_ms)
     if not event.changed:
         return (f"nothing to do; version {event.version} serves ({took})",)
+    if not event.serves:
+        return (palette.bad("not applied") + f" ({took})",)
     if not event.committed:
         return (palette.bad(f"refused; version {event.version} goes on serving") + f" ({took})",)
     return (palette.good(f"version {event.version} serves") + f" ({took})",)

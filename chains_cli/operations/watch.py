@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chains_cli import events
 from chains_cli.events import Report
@@ -29,6 +29,9 @@ from chains_cli.watching.target import RemoteTarget
 from chains_protocol.control import DeploymentState
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.spec import ChainSpec
+
+_GONE: Final = (Code.REMOTE_UNREACHABLE, Code.UNKNOWN_CHAIN, Code.UNKNOWN_DEPLOYMENT)
+"""Failures after which nobody can say that the former version goes on serving."""
 
 Saves = Callable[[Snapshot], AsyncIterator[tuple[Path, ...]]]
 """Bursts of files whose content changed since the snapshot, until the user ends it."""
@@ -124,7 +127,8 @@ class _Teller:
         self.last_failure = event.diagnostics
         for diagnostic in event.diagnostics:
             self.report(events.Found(diagnostic))
-        self.report(events.RoundFinished(self.version, False, True, event.elapsed_ms))
+        serves = not any(d.code in _GONE for d in event.diagnostics)
+        self.report(events.RoundFinished(self.version, False, True, event.elapsed_ms, serves))
 
 
 def watch(

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from chains_cli import events
+from chains_cli.console.palette import Palette
+from chains_cli.console.story import story_lines
 from chains_cli.operations.watch import WatchOptions, WatchResult, watch
 from chains_cli.operations.watch_roots import ignore_rule
 from chains_cli.remotes.memory import MemoryRemote
@@ -118,6 +120,19 @@ def test_a_broken_save_is_told_with_its_place_and_the_next_recovers(
     assert broken.location.path.endswith("chain.py")
     assert [(e.committed, e.version) for e in of(told, events.RoundFinished)][1:] == [(False, 1), (True, 2)]
     assert (result.refused, result.version) == (1, 2)
+
+
+def test_of_a_chain_that_was_deleted_nothing_is_said_to_serve(
+    tool: Tool, remote: MemoryRemote, glue: Path
+) -> None:
+    def deleted_and_saved() -> None:
+        remote.delete_chain("glue-and-model")
+        edit(glue / "chain.py", "round(score, 3)", "round(score, 4)")
+
+    _, told = play(tool, remote, deleted_and_saved)
+    last = of(told, events.RoundFinished)[-1]
+    assert (last.committed, last.serves) == (False, False)
+    assert story_lines(last, tool.cwd, Palette())[0].startswith("not applied (")
 
 
 def test_a_removed_rule_is_read_again(tool: Tool, remote: MemoryRemote, glue: Path) -> None:

@@ -33,9 +33,9 @@ class Clock:
 
 
 def remote(handler: Handler, clock: Clock | None = None, token: str | None = None) -> PlatformRemote:
-    clock = clock or Clock()
+    clock, token = clock or Clock(), TOKEN if token is None else token
     transport = httpx.MockTransport(handler)
-    return PlatformRemote(URL, TOKEN if token is None else token, transport=transport, sleep=clock.sleep, clock=clock)
+    return PlatformRemote(URL, token, transport=transport, sleep=clock.sleep, clock=clock)
 
 
 def refused(action: Callable[[], object]) -> Diagnostic:
