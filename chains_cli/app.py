@@ -48,6 +48,8 @@ COMMANDS: Final = (
     Entry("history", "history", _OPERATE, "List what changed a chain."),
     Entry("promote", "promote", _OPERATE, "Point an environment at a deployment."),
     Entry("rollback", "rollback", _OPERATE, "Point an environment back at its previous deployment."),
+    Entry("undo", "undo", _OPERATE, "Bring back the previous version of the development deployment."),
+    Entry("publish", "publish", _OPERATE, "Publish exactly what the development deployment runs."),
     Entry("delete", "delete", _OPERATE, "Stop and delete a chain or one deployment."),
     Entry("secrets", "secrets", _OPERATE, "Set, list and delete secrets."),
     Entry("platform", "platform", _MACHINE, "Start, stop and inspect the embedded platform."),

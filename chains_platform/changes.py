@@ -17,6 +17,7 @@ from chains_platform.state import (
     Member,
     SetRecord,
     State,
+    VersionRecord,
     settings_key,
 )
 from chains_protocol.control import DeploymentState
@@ -24,6 +25,7 @@ from chains_protocol.errors import Diagnostic
 from chains_protocol.manifest import PackageManifest
 
 _KEPT_MOVES = 50
+_KEPT_VERSIONS = 50
 
 
 def edges_of(packages: Iterable[PackageManifest], since: int) -> tuple[Edge, ...]:
@@ -117,6 +119,16 @@ def commit_version(
     )
     state = _repackage(state, in_place or {}, frozenset(patched_replicas))
     return state.with_deployment(changed)
+
+
+def remember_version(state: State, deployment_id: str, at: float, restores: int | None = None) -> State:
+    """Keep the current version of a development deployment among those it can go back to."""
+    record = state.deployments[deployment_id]
+    if not record.is_development:
+        return state
+    current = VersionRecord(record.version, at, record.entrypoint, record.packages, restores)
+    earlier = tuple(v for v in record.versions if v.version < record.version)
+    return state.with_deployment(replace(record, versions=(*earlier, current)[-_KEPT_VERSIONS:]))
 
 
 def _repackage(state: State, in_place: Mapping[str, PackageManifest], patched: frozenset[str]) -> State:
@@ -264,6 +276,7 @@ __all__ = [
     "prepare_version",
     "purge",
     "release",
+    "remember_version",
     "retire",
     "superseded",
     "surplus_log_sources",

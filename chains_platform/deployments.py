@@ -250,6 +250,7 @@ class Deployments:
     def _activated(self, state: State, deployment_id: str, version: int, manifest: ChainManifest) -> State:
         before = state.deployments[deployment_id].diagnostics
         state = changes.commit_version(state, deployment_id, version, manifest.entrypoint, manifest.packages)
+        state = changes.remember_version(state, deployment_id, self._clock())
         record = state.deployments[deployment_id]
         warnings = tuple(d for d in before if d.severity is not Severity.ERROR)
         state = state.with_deployment(replace(record, diagnostics=warnings))

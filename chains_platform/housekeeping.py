@@ -72,7 +72,9 @@ class Housekeeping:
 
 def _needed(record: DeploymentRecord) -> tuple[PackageManifest, ...]:
     """What a deployment may still need: one that is deleted will never start again."""
-    return () if record.state is DeploymentState.DELETED else record.packages
+    if record.state is DeploymentState.DELETED:
+        return ()
+    return (*record.packages, *(p for v in record.versions for p in v.packages))
 
 
 def _remove_others(directory: Path, known: set[str]) -> None:

@@ -21,6 +21,7 @@ class PatchRun:
     plan: PatchPlan
     began: float
     transaction: str
+    restores: int | None = None
     prepared: dict[str, tuple[ReplicaRecord, InPlace]] = field(default_factory=dict)
     sets: dict[str, SetRecord] = field(default_factory=dict)
     done: dict[str, InPlace | Beside] = field(default_factory=dict)

@@ -56,6 +56,7 @@ class Patches:
     ) -> None:
         self._deployments = deployments
         self._ledger = parts.ledger
+        self._clock = parts.clock
         self._blobs = parts.blobs
         self._events = parts.events
         self._distribution = parts.distribution
@@ -85,7 +86,7 @@ class Patches:
             require_manifest(manifest, chain)
             plan = make_plan(self._ledger.state, record, request, packages)
             await self._store_blobs(request)
-            run = PatchRun(record, plan, began, secrets.token_hex(8))
+            run = PatchRun(record, plan, began, secrets.token_hex(8), restores=request.restores)
             try:
                 await self._prepare(run)
                 if request.smoke is not None:
@@ -230,7 +231,7 @@ class Patches:
         in_place = {step.set_id: step.package for _, step in run.prepared.values()}
 
         def change(state: State) -> State:
-            return changes.commit_version(
+            state = changes.commit_version(
                 state,
                 run.record.id,
                 run.plan.version,
@@ -239,6 +240,7 @@ class Patches:
                 in_place=in_place,
                 patched_replicas=run.prepared,
             )
+            return changes.remember_version(state, run.record.id, self._clock(), run.restores)
 
         await self._distribution.switch(change)
         statuses = await self._commit_replicas(run)
@@ -324,6 +326,7 @@ class Patches:
             deployment=run.record.id,
             message=message,
             outcome=outcome.model_dump(mode="json"),
+            restores=run.restores,
         )
 
 

@@ -43,6 +43,19 @@ def unknown_deployment(chain: str, deployment: str) -> Refusal:
     )
 
 
+def unknown_version(record_id: str, version: int) -> Refusal:
+    return Refusal(
+        404,
+        [
+            Diagnostic(
+                code=Code.UNKNOWN_DEPLOYMENT,
+                message=f"deployment `{record_id}` has no version {version} any more, or never had",
+                help="`chains history CHAIN` lists the versions",
+            )
+        ],
+    )
+
+
 def unknown_environment(chain: str, environment: str, why: str = "") -> Refusal:
     return Refusal(
         404,
@@ -81,4 +94,5 @@ __all__ = [
     "unknown_chainlet",
     "unknown_deployment",
     "unknown_environment",
+    "unknown_version",
 ]

@@ -47,12 +47,23 @@ class Edge:
 
 
 @dataclass(frozen=True)
+class VersionRecord:
+    """What one version of a development deployment was; `restores` is the one it brought back."""
+
+    version: int
+    at: float
+    entrypoint: str
+    packages: tuple[PackageManifest, ...]
+    restores: int | None = None
+
+
+@dataclass(frozen=True)
 class DeploymentRecord:
     """A deployment. `is_live`: its version serves requests, whatever a later push became.
 
     `environment` is the wish of its push, `packages` are those of `version`. `members` and
     `edges` also hold those of the next version while it is prepared and of former ones
-    while they drain.
+    while they drain. `versions` are those a development deployment can go back to, oldest first.
     """
 
     id: str
@@ -71,6 +82,7 @@ class DeploymentRecord:
     diagnostics: tuple[Diagnostic, ...] = ()
     members: tuple[Member, ...] = ()
     edges: tuple[Edge, ...] = ()
+    versions: tuple[VersionRecord, ...] = ()
 
     @property
     def is_development(self) -> bool:
@@ -305,5 +317,6 @@ __all__ = [
     "ReplicaRecord",
     "SetRecord",
     "State",
+    "VersionRecord",
     "settings_key",
 ]

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 
 from chains_platform.announcing import set_state
 from chains_platform.state import PRODUCTION, DeploymentRecord, ReplicaRecord, SetRecord, State
-from chains_protocol.control import ChainInfo, ChainletStatus, DeploymentInfo, DeploymentState, ReplicaInfo
+from chains_protocol.control import (
+    ChainInfo,
+    ChainletStatus,
+    DeploymentInfo,
+    DeploymentState,
+    ReplicaInfo,
+    VersionInfo,
+    VersionList,
+)
 from chains_protocol.manifest import PackageManifest
 from chains_protocol.replica import ReplicaState, ReplicaStatus
 
@@ -49,6 +57,21 @@ def deployment_info(
         input_schema=endpoint.input_schema if endpoint is not None else {},
         diagnostics=record.diagnostics,
     )
+
+
+def version_list(record: DeploymentRecord) -> VersionList:
+    """The versions a deployment can go back to, newest first."""
+    versions = tuple(
+        VersionInfo(
+            version=v.version,
+            at=v.at,
+            entrypoint=v.entrypoint,
+            packages={p.spec.display_name: p.digest for p in v.packages},
+            restores=v.restores,
+        )
+        for v in reversed(record.versions)
+    )
+    return VersionList(deployment=record.id, versions=versions)
 
 
 def _environment_url(base: str, environments: tuple[str, ...], method: str) -> str:
@@ -115,4 +138,4 @@ def _replica(record: ReplicaRecord, live: ReplicaStatus | None) -> ReplicaInfo:
     )
 
 
-__all__ = ["chain_info", "chainlet_state", "deployment_info"]
+__all__ = ["chain_info", "chainlet_state", "deployment_info", "version_list"]

@@ -226,6 +226,29 @@ class PackageReply(Reply):
     deployment: str
     version: int
     manifest: ChainManifest
+    user_root: str = ""
+    allow_missing: tuple[str, ...] = ()
+    """As its push said (`DeployRequest`); what makes a deployment of the same bytes the same."""
+
+
+class VersionInfo(Reply):
+    """One version of a development deployment: what ran from `at` on. `packages` are by display name.
+
+    `restores`: it brought that earlier version back.
+    """
+
+    version: int
+    at: float
+    entrypoint: str
+    packages: dict[str, Digest]
+    restores: int | None = None
+
+
+class VersionList(Reply):
+    """`GET .../deployments/{id}/versions`: those that can be gone back to, newest first."""
+
+    deployment: str
+    versions: tuple[VersionInfo, ...] = ()
 
 
 class PromoteRequest(Frozen):
@@ -284,4 +307,6 @@ __all__ = [
     "ReplicaInfo",
     "SecretNames",
     "SecretValue",
+    "VersionInfo",
+    "VersionList",
 ]

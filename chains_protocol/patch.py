@@ -62,7 +62,8 @@ class PatchRequest(Frozen):
     believes runs; any difference is a conflict (409, CH305). `chainlets` lists only what
     changes; `removed` the display names that go. `blobs` carries small files inline, by
     digest; larger ones are uploaded before. `smoke`, if given, is the entrypoint's input for
-    a call on the new version before it becomes visible.
+    a call on the new version before it becomes visible. `restores` is the earlier version whose
+    packages these are, if the patch goes back to one.
     """
 
     deployment: str
@@ -73,6 +74,7 @@ class PatchRequest(Frozen):
     removed: tuple[str, ...] = ()
     blobs: dict[Digest, Base64Bytes] = Field(default_factory=dict, repr=False)
     smoke: dict[str, object] | None = None
+    restores: int | None = None
 
 
 class ChainletOutcome(Reply):

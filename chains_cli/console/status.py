@@ -5,7 +5,7 @@ from typing import Final
 
 from chains_cli.console.layout import age_text, columns, milliseconds_text, moment_text, plural
 from chains_cli.console.palette import Palette
-from chains_cli.operations.inspect import ChainsResult, HistoryResult
+from chains_cli.operations.inspect import ChainsResult, HistoryResult, Version
 from chains_protocol.control import (
     ChainInfo,
     ChainletStatus,
@@ -123,6 +123,25 @@ def history_lines(result: HistoryResult, palette: Palette) -> Iterable[str]:
     if not result.events:
         yield f"{result.chain}: nothing has happened yet"
     yield from columns(_history_row(event, palette) for event in result.events)
+    if result.versions:
+        yield ""
+        yield f"versions of the development deployment; `chains undo {result.chain} --to N` brings one back"
+        yield from columns((_version_row(version, palette) for version in result.versions), indent="  ")
+
+
+def _version_row(version: Version, palette: Palette) -> list[str]:
+    mark = "runs" if version.runs else ""
+    what = [f"{c.chainlet} {c.action}" + (f": {c.reasons[0]}" if c.reasons else "") for c in version.changes]
+    if version.restores is not None:
+        text = f"version {version.restores} again"
+    else:
+        text = "; ".join(what) or "pushed"
+    return [
+        str(version.version),
+        palette.dim(moment_text(version.at)),
+        palette.bold(mark) if mark else "",
+        text,
+    ]
 
 
 def _history_row(event: Event, palette: Palette) -> list[str]:

@@ -7,9 +7,18 @@ from typing import Final
 from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit
-from chains_cli.remotes.remote import LATEST, Remote
-from chains_protocol.control import ChainInfo, DeploymentInfo, DeploymentState, Event, EventKind
+from chains_cli.remotes.remote import DEVELOPMENT, LATEST, Remote
+from chains_protocol.control import (
+    ChainInfo,
+    DeploymentInfo,
+    DeploymentKind,
+    DeploymentState,
+    Event,
+    EventKind,
+    VersionList,
+)
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.patch import Action, PatchOutcome
 from chains_protocol.replica import ReplicaState
 
 PRODUCTION: Final = "production"
@@ -39,11 +48,35 @@ class LogsResult:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionChange:
+    """What one version of the development deployment did to a Chainlet, and why."""
+
+    chainlet: str
+    action: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of the development deployment that `chains undo` can bring back.
+
+    `changes` is empty for one that was pushed; `restores` is the one it brought back.
+    """
+
+    version: int
+    at: float
+    runs: bool
+    restores: int | None
+    changes: tuple[VersionChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryResult:
-    """What changed a chain, oldest first."""
+    """What changed a chain, oldest first; `versions` are those of its development deployment."""
 
     chain: str
     events: tuple[Event, ...]
+    versions: tuple[Version, ...] = ()
     exit_code: int = Exit.OK
 
 
@@ -128,12 +161,36 @@ def logs(
 
 def history(remote: Remote, chain: str, selector: str | None = None) -> HistoryResult:
     """States, patches and promotions of a chain's deployments and what befell its replicas, in order."""
-    selectors = [selector] if selector else [d.id for d in remote.chain(chain).deployments]
+    deployments = remote.chain(chain).deployments
+    selectors = [selector] if selector else [d.id for d in deployments]
     found: dict[int, Event] = {}
     for name in selectors:
         stream = remote.events(chain, name, follow=False)
         found |= {event.id: event for event in stream if _is_history(event)}
-    return HistoryResult(chain, tuple(found[i] for i in sorted(found)))
+    told = tuple(found[i] for i in sorted(found))
+    development = next((d for d in deployments if d.kind is DeploymentKind.DEVELOPMENT), None)
+    if development is None or selector not in (None, DEVELOPMENT, development.id):
+        return HistoryResult(chain, told)
+    known = remote.versions(chain, DEVELOPMENT)
+    return HistoryResult(chain, told, tuple(_versions(known, development.version, told)))
+
+
+def _versions(known: VersionList, running: int, told: Iterable[Event]) -> Iterable[Version]:
+    """Oldest first, each with what its patch did if that is still remembered."""
+    outcomes = {o.version: o for o in map(_outcome, told) if o is not None and o.committed}
+    for version in reversed(known.versions):
+        outcome = outcomes.get(version.version)
+        changes = tuple(
+            VersionChange(c.display_name, c.action.value, c.reasons)
+            for c in (outcome.chainlets if outcome is not None else ())
+            if c.action is not Action.UNCHANGED
+        )
+        yield Version(version.version, version.at, version.version == running, version.restores, changes)
+
+
+def _outcome(event: Event) -> PatchOutcome | None:
+    given = event.data.get("outcome") if event.kind is EventKind.PATCH else None
+    return PatchOutcome.model_validate(given) if given is not None else None
 
 
 def _is_history(event: Event) -> bool:
@@ -150,6 +207,8 @@ __all__ = [
     "ChainsResult",
     "HistoryResult",
     "LogsResult",
+    "Version",
+    "VersionChange",
     "history",
     "list_chains",
     "logs",

@@ -150,7 +150,19 @@ def push_prepared(
         unchanged=plan.unchanged,
         waited=options.wait,
     )
-    deployment = outcome.deployment
+    return follow_deployment(result, outcome.deployment, options, remote=remote, report=report, clock=clock)
+
+
+def follow_deployment(
+    result: PushResult,
+    deployment: DeploymentInfo,
+    options: PushOptions,
+    *,
+    remote: Remote,
+    report: Report,
+    clock: Callable[[], float] = time.monotonic,
+) -> PushResult:
+    """Wait for a deployment that was asked for, unless `options` say not to; what is true then."""
     if options.wait and not deployment.state.is_settled:
         deployment = _Follower(remote, report, clock, options.timeout_s).wait(deployment)
     return _settled(result, deployment, options.target_environment)
@@ -256,6 +268,7 @@ def _report_plan(plan: Plan, prepared: Prepared, report: Report, *, detail: bool
 __all__ = [
     "PushOptions",
     "PushResult",
+    "follow_deployment",
     "option_conflict",
     "push",
     "push_prepared",

@@ -29,6 +29,7 @@ from chains_protocol.control import (
     PlanReply,
     PlanRequest,
     SecretNames,
+    VersionList,
 )
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
@@ -188,6 +189,7 @@ class MemoryRemote:
             name=request.deployment_name,
             version=current.version + 1 if is_update and current is not None else 1,
             diagnostics=diagnostics,
+            versions=current.versions if is_update and current is not None else (),
         )
         queued_info = state.info(chain.with_deployment(queued), queued)
         self._note(chain.name, queued, EventKind.DEPLOYMENT_STATE)
@@ -195,6 +197,7 @@ class MemoryRemote:
         after = replace(queued, state=settled, diagnostics=(*diagnostics, *found))
         chain = chain.with_deployment(after)
         if after.is_active:
+            chain = chain.with_deployment(after := after.remembering(self.clock()))
             if request.environment is not None:
                 chain = chain.pointing(request.environment, after.id)
             chain = chain.without_superseded()
@@ -224,9 +227,18 @@ class MemoryRemote:
     def deployment(self, chain: str, selector: str) -> DeploymentInfo:
         return state.info(*self._find(chain, selector))
 
-    def manifest(self, chain: str, selector: str) -> PackageReply:
+    def manifest(self, chain: str, selector: str, version: int | None = None) -> PackageReply:
         _, found = self._find(chain, selector)
-        return PackageReply(deployment=found.id, version=found.version, manifest=found.manifest)
+        if version is None or version == found.version:
+            return PackageReply(deployment=found.id, version=found.version, manifest=found.manifest)
+        for earlier in found.versions:
+            if earlier.version == version:
+                return PackageReply(deployment=found.id, version=version, manifest=earlier.manifest)
+        raise _refused(Code.UNKNOWN_DEPLOYMENT, f"deployment `{found.id}` has no version {version}")
+
+    def versions(self, chain: str, selector: str) -> VersionList:
+        _, found = self._find(chain, selector)
+        return state.version_list(found)
 
     def events(self, chain: str, selector: str, *, after: int = 0, follow: bool = True) -> Iterator[Event]:
         """What happened so far; `follow` changes nothing, for nothing happens by itself here."""
@@ -267,6 +279,7 @@ class MemoryRemote:
             raise _refused(Code.BAD_REQUEST, f"{len(missing)} blobs of the patch are not here")
         manifest = ChainManifest(chain_name=chain, entrypoint=request.entrypoint, packages=packages)
         after = replace(current, manifest=manifest, version=current.version + 1)
+        after = after.remembering(self.clock(), request.restores)
         self._chains[chain] = known.with_deployment(after)
         self._note(chain, after, EventKind.PATCH)
         return PatchOutcome(

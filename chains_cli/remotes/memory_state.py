@@ -11,6 +11,8 @@ from chains_protocol.control import (
     DeploymentState,
     DeployReason,
     PlannedChainlet,
+    VersionInfo,
+    VersionList,
 )
 from chains_protocol.errors import Diagnostic
 from chains_protocol.manifest import ChainManifest, PackageManifest
@@ -28,6 +30,16 @@ _REPLICA_STATES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """What one version of a development deployment was."""
+
+    version: int
+    at: float
+    manifest: ChainManifest
+    restores: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One deployment; `environments` are those that point at it."""
 
@@ -39,10 +51,18 @@ class Deployment:
     name: str | None = None
     version: int = 1
     diagnostics: tuple[Diagnostic, ...] = ()
+    versions: tuple[Version, ...] = ()
 
     @property
     def is_active(self) -> bool:
         return self.state is DeploymentState.ACTIVE
+
+    def remembering(self, at: float, restores: int | None = None) -> "Deployment":
+        """The same, its current version among those it can go back to."""
+        if self.kind is not DeploymentKind.DEVELOPMENT:
+            return self
+        earlier = tuple(v for v in self.versions if v.version < self.version)
+        return replace(self, versions=(*earlier, Version(self.version, at, self.manifest, restores)))
 
     def package(self, display_name: str) -> PackageManifest | None:
         return next((p for p in self.manifest.packages if p.spec.display_name == display_name), None)
@@ -219,13 +239,30 @@ def _status(deployment: Deployment, package: PackageManifest) -> ChainletStatus:
     )
 
 
+def version_list(deployment: Deployment) -> VersionList:
+    """The versions of a deployment, newest first."""
+    versions = tuple(
+        VersionInfo(
+            version=v.version,
+            at=v.at,
+            entrypoint=v.manifest.entrypoint,
+            packages={p.spec.display_name: p.digest for p in v.manifest.packages},
+            restores=v.restores,
+        )
+        for v in reversed(deployment.versions)
+    )
+    return VersionList(deployment=deployment.id, versions=versions)
+
+
 __all__ = [
     "Chain",
     "Deployment",
+    "Version",
     "info",
     "is_same",
     "missing_blobs",
     "next_packages",
     "outcomes",
     "plan_chainlets",
+    "version_list",
 ]

@@ -29,6 +29,7 @@ from chains_protocol.control import (
     PromoteRequest,
     SecretNames,
     SecretValue,
+    VersionList,
 )
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.patch import PatchOutcome, PatchRequest
@@ -119,8 +120,12 @@ class PlatformRemote:
     def deployment(self, chain: str, selector: str) -> DeploymentInfo:
         return self._client.ask("GET", _deployment(chain, selector), DeploymentInfo)
 
-    def manifest(self, chain: str, selector: str) -> PackageReply:
-        return self._client.ask("GET", f"{_deployment(chain, selector)}/manifest", PackageReply)
+    def manifest(self, chain: str, selector: str, version: int | None = None) -> PackageReply:
+        query = f"?version={version}" if version is not None else ""
+        return self._client.ask("GET", f"{_deployment(chain, selector)}/manifest{query}", PackageReply)
+
+    def versions(self, chain: str, selector: str) -> VersionList:
+        return self._client.ask("GET", f"{_deployment(chain, selector)}/versions", VersionList)
 
     def events(self, chain: str, selector: str, *, after: int = 0, follow: bool = True) -> Iterator[Event]:
         def path(last_id: str | None) -> str:

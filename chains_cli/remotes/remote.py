@@ -25,6 +25,7 @@ from chains_protocol.control import (
     PlanReply,
     PlanRequest,
     SecretNames,
+    VersionList,
 )
 from chains_protocol.patch import PatchOutcome, PatchRequest
 from chains_protocol.rpc import JSON_TYPE
@@ -92,7 +93,13 @@ class Remote(Protocol):
         """One deployment; `selector` is an id, `development` or `latest` (the newest active one)."""
         ...
 
-    def manifest(self, chain: str, selector: str) -> PackageReply: ...
+    def manifest(self, chain: str, selector: str, version: int | None = None) -> PackageReply:
+        """What runs, or what ran as an earlier `version` (CH304 if that is not known any more)."""
+        ...
+
+    def versions(self, chain: str, selector: str) -> VersionList:
+        """The versions of a development deployment, newest first; a published one has none."""
+        ...
 
     def events(self, chain: str, selector: str, *, after: int = 0, follow: bool = True) -> Iterator[Event]:
         """Events with an id above `after`, oldest first; `follow` waits for more, without end.

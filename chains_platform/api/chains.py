@@ -9,10 +9,10 @@ from starlette.responses import Response
 from chains_platform.api.answers import event_stream, parse, reply
 from chains_platform.api.endpoints import Endpoint, flag, name_of, number
 from chains_platform.distribution import LOST
-from chains_platform.refusals import unknown_chain, unknown_chainlet
+from chains_platform.refusals import unknown_chain, unknown_chainlet, unknown_version
 from chains_platform.services import Services
 from chains_platform.state import DeploymentRecord, ReplicaRecord
-from chains_platform.views import chain_info, deployment_info
+from chains_platform.views import chain_info, deployment_info, version_list
 from chains_protocol.control import (
     ChainInfo,
     ChainList,
@@ -24,7 +24,9 @@ from chains_protocol.control import (
     PlanReply,
     PlanRequest,
     PromoteRequest,
+    VersionList,
 )
+from chains_protocol.manifest import ChainManifest
 from chains_protocol.patch import PatchOutcome, PatchRequest
 from chains_protocol.replica import ReplicaState, ReplicaStatus
 
@@ -66,7 +68,31 @@ async def show_deployment(services: Services, request: Request) -> Response:
 
 async def show_manifest(services: Services, request: Request) -> Response:
     record = _find(services, request)
-    return reply(PackageReply(deployment=record.id, version=record.version, manifest=record.manifest))
+    wanted = int(number(request, "version"))
+    found = PackageReply(
+        deployment=record.id,
+        version=record.version,
+        manifest=record.manifest,
+        user_root=record.user_root,
+        allow_missing=record.allow_missing,
+    )
+    if wanted and wanted != record.version:
+        found = _earlier(record, found, wanted)
+    return reply(found)
+
+
+def _earlier(record: DeploymentRecord, now: PackageReply, wanted: int) -> PackageReply:
+    for version in record.versions:
+        if version.version == wanted:
+            manifest = ChainManifest(
+                chain_name=record.chain, entrypoint=version.entrypoint, packages=version.packages
+            )
+            return now.model_copy(update={"version": wanted, "manifest": manifest})
+    raise unknown_version(record.id, wanted)
+
+
+async def show_versions(services: Services, request: Request) -> Response:
+    return reply(version_list(_find(services, request)))
 
 
 async def stream_events(services: Services, request: Request) -> Response:
@@ -166,7 +192,15 @@ ENDPOINTS = (
     Endpoint("GET", _CHAIN, show_chain, "A chain and its deployments", reply=ChainInfo),
     Endpoint("GET", _CHAIN + "/deployments", show_chain, "The deployments of a chain", reply=ChainInfo),
     Endpoint("GET", _DEPLOYMENT, show_deployment, "A deployment", reply=DeploymentInfo),
-    Endpoint("GET", _DEPLOYMENT + "/manifest", show_manifest, "What exactly runs", reply=PackageReply),
+    Endpoint(
+        "GET",
+        _DEPLOYMENT + "/manifest",
+        show_manifest,
+        "What exactly runs, or ran in an earlier version",
+        reply=PackageReply,
+        query=("version",),
+    ),
+    Endpoint("GET", _DEPLOYMENT + "/versions", show_versions, "Versions to go back to", reply=VersionList),
     Endpoint(
         "GET",
         _DEPLOYMENT + "/events",

@@ -16,6 +16,7 @@ from chains_platform.state import (
     Member,
     ReplicaRecord,
     SetRecord,
+    VersionRecord,
 )
 from chains_protocol.control import DeploymentKind, DeploymentState, Event, EventKind
 from chains_protocol.errors import Diagnostic
@@ -64,7 +65,10 @@ def deployment_row(record: DeploymentRecord) -> Row:
 
 
 def deployment_of(
-    row: AnyRow, packages: tuple[PackageManifest, ...], members: tuple[Member, ...]
+    row: AnyRow,
+    packages: tuple[PackageManifest, ...],
+    members: tuple[Member, ...],
+    versions: tuple[VersionRecord, ...],
 ) -> DeploymentRecord:
     return DeploymentRecord(
         id=row["id"],
@@ -83,6 +87,7 @@ def deployment_of(
         diagnostics=_DIAGNOSTICS.validate_json(row["diagnostics"]),
         members=members,
         edges=_EDGES.validate_json(row["edges"]),
+        versions=versions,
     )
 
 
@@ -110,6 +115,27 @@ def member_rows(record: DeploymentRecord) -> list[Row]:
         }
         for position, member in enumerate(record.members)
     ]
+
+
+def version_row(deployment: str, record: VersionRecord, key_of: PackageKey) -> Row:
+    return {
+        "deployment": deployment,
+        "version": record.version,
+        "at": record.at,
+        "entrypoint": record.entrypoint,
+        "restores": record.restores,
+        "packages": _json(_TEXTS, tuple(key_of(p) for p in record.packages)),
+    }
+
+
+def version_keys(row: AnyRow) -> tuple[str, ...]:
+    """The keys of a version's packages."""
+    found: tuple[str, ...] = _TEXTS.validate_json(row["packages"])
+    return found
+
+
+def version_of(row: AnyRow, packages: tuple[PackageManifest, ...]) -> VersionRecord:
+    return VersionRecord(row["version"], row["at"], row["entrypoint"], packages, row["restores"])
 
 
 def member_of(row: AnyRow) -> Member:
@@ -228,4 +254,7 @@ __all__ = [
     "replica_row",
     "set_of",
     "set_row",
+    "version_keys",
+    "version_of",
+    "version_row",
 ]

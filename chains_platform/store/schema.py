@@ -66,6 +66,18 @@ deployment_sets = Table(
     Column("until", Integer),
 )
 
+deployment_versions = Table(
+    "deployment_versions",
+    metadata,
+    Column("deployment", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("entrypoint", String(256), nullable=False),
+    Column("restores", Integer),
+    # keys of `packages`, in order
+    Column("packages", Text, nullable=False),
+)
+
 replica_sets = Table(
     "replica_sets",
     metadata,
@@ -156,6 +168,7 @@ __all__ = [
     "chains",
     "deployment_chainlets",
     "deployment_sets",
+    "deployment_versions",
     "deployments",
     "environment_moves",
     "environments",

@@ -22,6 +22,7 @@ from chains_platform.state import (
     ReplicaRecord,
     SetRecord,
     State,
+    VersionRecord,
 )
 from chains_platform.store import rows, schema
 from chains_protocol.control import Event
@@ -132,6 +133,19 @@ class Store:
         _replace(connection, schema.deployments, "id", key, [rows.deployment_row(r) for r in found])
         _replace(connection, schema.deployment_chainlets, "deployment", key, chainlets)
         _replace(connection, schema.deployment_sets, "deployment", key, members)
+        self._save_versions(connection, key, record)
+
+    def _save_versions(self, connection: Connection, key: str, record: DeploymentRecord | None) -> None:
+        """Versions never change: add those that are new, delete those that are no longer kept."""
+        table = schema.deployment_versions
+        wanted = {v.version: v for v in record.versions} if record is not None else {}
+        known = set(connection.scalars(select(table.c.version).where(table.c.deployment == key)))
+        if gone := known - wanted.keys():
+            connection.execute(delete(table).where(table.c.deployment == key, table.c.version.in_(gone)))
+        new = [v for n, v in wanted.items() if n not in known]
+        if new:
+            self._save_packages(connection, (p for v in new for p in v.packages))
+            connection.execute(insert(table), [rows.version_row(key, v, self._key_of) for v in new])
 
     def _save_set(self, connection: Connection, key: str, record: SetRecord | None) -> None:
         if record is not None:
@@ -186,8 +200,12 @@ class Store:
         table = schema.packages
         used = select(schema.deployment_chainlets.c.package).union(select(schema.replica_sets.c.package))
         with self._engine.begin() as connection:
-            found = connection.execute(delete(table).where(table.c.key.not_in(used)))
-            return int(found.rowcount)
+            earlier = connection.execute(select(schema.deployment_versions)).mappings()
+            kept = {key for row in earlier for key in rows.version_keys(row)}
+            unused = set(connection.scalars(select(table.c.key).where(table.c.key.not_in(used)))) - kept
+            for key in unused:
+                connection.execute(delete(table).where(table.c.key == key))
+            return len(unused)
 
     # --- secrets (already encrypted)
 
@@ -273,9 +291,15 @@ def _load(connection: Connection) -> State:
     members = grouped(schema.deployment_sets, "deployment")
     moves = grouped(schema.environment_moves, "environment")
 
+    versions: dict[str, list[VersionRecord]] = defaultdict(list)
+    for row in read(schema.deployment_versions, "deployment", "version"):
+        earlier = tuple(packages[key] for key in rows.version_keys(row))
+        versions[row["deployment"]].append(rows.version_of(row, earlier))
+
     def deployment(row: rows.AnyRow) -> DeploymentRecord:
         found = tuple(packages[c["package"]] for c in chainlets[row["id"]])
-        return rows.deployment_of(row, found, tuple(rows.member_of(m) for m in members[row["id"]]))
+        current = tuple(rows.member_of(m) for m in members[row["id"]])
+        return rows.deployment_of(row, found, current, tuple(versions[row["id"]]))
 
     def environment(row: rows.AnyRow) -> EnvironmentRecord:
         return rows.environment_of(row, tuple(rows.move_of(m) for m in moves[row["key"]]))

@@ -23,8 +23,9 @@ def test_the_newest_logs_of_each_deployment_stay() -> None:
 
 
 async def test_only_what_nobody_refers_to_is_removed(plane: Plane) -> None:
-    await plane.develop(manifest(package("Entry", "old")))
+    old = await plane.push(manifest(package("Entry", "old")))
     await plane.develop(manifest(package("Entry", "new")))
+    await plane.services.removal.delete("poems", old.id)
     await plane.services.ledger.wait(lambda s: True if len(s.sets) == 1 else None, 5)
     (plane.layout.replicas / "unknown").mkdir()
     for path in [*plane.layout.packages.iterdir(), *plane.layout.blobs.glob("*/*")]:
@@ -40,6 +41,24 @@ async def test_only_what_nobody_refers_to_is_removed(plane: Plane) -> None:
     stored = await plane.services.writer.read(lambda store: store.load())
     assert stored == plane.state
     assert await plane.services.writer.read(lambda store: store.prune_packages()) == 0
+
+
+async def test_what_an_undo_can_bring_back_stays(plane: Plane) -> None:
+    """A version is a set of package digests, all of which the platform keeps; a restart forgets none."""
+    await plane.develop(manifest(package("Entry", "old")))
+    await plane.develop(manifest(package("Entry", "new")))
+    for path in [*plane.layout.packages.iterdir(), *plane.layout.blobs.glob("*/*")]:
+        os.utime(path, (plane.clock.now - 2 * WEEK_S,) * 2)
+
+    await plane.services.housekeeping.tidy()
+
+    assert plane.services.blobs.missing([package("Entry", "old")]) == ()
+    await plane.restart()
+    record = plane.services.deployments.find("poems", "development")
+    assert [(v.version, v.packages) for v in record.versions] == [
+        (1, (package("Entry", "old"),)),
+        (2, (package("Entry", "new"),)),
+    ]
 
 
 async def test_what_is_young_stays(plane: Plane) -> None:
