@@ -22,17 +22,6 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 Say = Callable[[str], None]
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Print a figure past the capture."""
-
-    def write(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n{text}")  # noqa: T201 (a soak is run for its figures)
-
-    return write
-
-
 def test_twelve_thousand_requests_over_two_hundred_patches(say: Say) -> None:
     with platform() as world:
         report = patches_under_load(world, patches=200, calm_s=15, patching_s=60)
