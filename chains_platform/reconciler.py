@@ -258,7 +258,9 @@ class Reconciler:
             launch.cancel()
             await asyncio.wait([launch])
             drain_s = 0.0
-        replica = self._ledger.state.replicas[replica_id]
+        replica = self._ledger.state.replicas.get(replica_id)
+        if replica is None:  # all of them were stopped meanwhile
+            return
         await self._distribution.sync()  # nobody is sent to it any more
         handle = handle_of(replica)
         if handle is not None:
@@ -299,6 +301,10 @@ class Reconciler:
     async def stop_all(self) -> None:
         """Drain and end every replica, for good: the records say so, and a next start begins anew."""
         self._is_stopping = True
+        launches = tuple(self._launches.values())
+        for launch in launches:
+            launch.cancel()
+        await asyncio.gather(*launches, return_exceptions=True)  # now every process is in the records
         found = [r for r in self._ledger.state.replicas.values() if handle_of(r) is not None]
         for replica in found:
             self._change(replica.id, state=ReplicaState.DRAINING)

@@ -123,6 +123,8 @@ class Script:
     unhealthy: set[str] = field(default_factory=set)
     broken_start: set[str] = field(default_factory=set)
     hang_start: set[str] = field(default_factory=set)
+    gate: asyncio.Event | None = None
+    """Processes start when it is set."""
     prepare: dict[str, list[PrepareReply]] = field(default_factory=dict)
     """Answers of `prepare` in order; when there are none left, it succeeds."""
     die_at_prepare: set[str] = field(default_factory=set)
@@ -251,6 +253,8 @@ class FakeEngine:
         self.unbuildable: set[tuple[str, ...]] = set()
         self.python = Path("/nonexistent/python")
         self.collected: list[tuple[frozenset[EnvironmentSpec], float, bool]] = []
+        self.begun = asyncio.Event()
+        """A start waits at the script's gate."""
         self._pid = 1000
 
     # --- for tests
@@ -304,6 +308,9 @@ class FakeEngine:
         return Collected(2, 1000)
 
     async def start(self, request: StartRequest) -> ReplicaHandle:
+        if self.script.gate is not None:
+            self.begun.set()
+            await self.script.gate.wait()
         self._pid += 1
         spec = ChainletSpec.model_validate_json((request.package_dir / SPEC_FILE).read_bytes())
         if spec.display_name in self.script.broken_start:

@@ -1,5 +1,7 @@
 """Replicas' lives: crashes, restarts, giving up; and taking over from an earlier control plane."""
 
+import asyncio
+
 from chains_platform.state import ReplicaRecord, State
 from chains_protocol.control import DeploymentKind, DeploymentState, DeployRequest
 from chains_protocol.errors import Code
@@ -167,6 +169,24 @@ async def test_environment_variables_are_the_chainlets_own(plane: Plane) -> None
     await plane.push(manifest(package("Entry", env={"A": "1"})))
 
     assert plane.engine.running("Entry")[0].request.env_variables == {"A": "1"}
+
+
+async def test_a_shutdown_during_a_start_leaves_no_process(plane: Plane) -> None:
+    plane.engine.script.gate = asyncio.Event()
+    chain = manifest(package("Entry"))
+    plane.upload(chain)
+    await plane.services.deployments.deploy("poems", DeployRequest(manifest=chain))
+    await plane.engine.begun.wait()
+
+    stopping = asyncio.create_task(plane.services.stop_everything())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    plane.engine.script.gate.set()
+    await stopping
+    await plane.services.reconciler.close()
+
+    assert plane.engine.starts == ["Entry"]
+    assert plane.engine.running() == []
 
 
 # --- taking over
