@@ -1,41 +1,94 @@
-"""Whole packages of a small workspace, compared with what is kept in `tests/golden/packages`.
+"""Whole packages of small workspaces, compared with what is kept in `tests/golden/packages`.
 
 After an intended change: `CHAINS_UPDATE_GOLDEN=1 pytest tests/unit/chains_cli/packaging/test_golden.py`.
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from chains_cli.discovery import discover
-from chains_cli.packaging.build import build_packages
-from chains_cli.packaging.package import Package
+from chains_cli.packaging.build import Target, build_packages
+from chains_cli.packaging.package import ChainPackages, Package
+from chains_cli.packaging.runtime_source import RUNTIME_PACKAGES
+from chains_protocol.errors import Code, DiagnosticsError
 from chains_protocol.spec import PythonSpec
 
 ROOT = Path(__file__).parents[3]
-SHOP = ROOT / "programs" / "packaging" / "shop" / "chain.py"
+PROGRAMS = ROOT / "programs" / "packaging"
 GENERATED = ("config.yaml", "chains.json", "model/model.py", "model/__init__.py", "pip_requirements.txt")
+CASES = [
+    *(("shop", "shop/chain.py", None, name) for name in ("price-table", "Recommend", "Front")),
+    *(
+        ("fields", "fields/chain.py", None, name)
+        for name in (
+            "CustomImage",
+            "PipFile",
+            "Project",
+            "Locked",
+            "Files",
+            "with-options",
+            "Wrapped",
+            "Entry",
+        )
+    ),
+    ("fields", "fields/chain.py", "Socket", "Socket"),
+    ("engine", "engine.py", None, "Engine"),
+    ("engine", "engine.py", None, "Ask"),
+]
+
+
+@cache
+def built(file: str, entrypoint: str | None, target: Target) -> ChainPackages:
+    spec = discover(
+        PROGRAMS / file, entrypoint, report_output=lambda line: None, environ={"PATH": os.environ["PATH"]}
+    )
+    spec = spec.model_copy(update={"python": PythonSpec(executable="python", version="3.12")})
+    return build_packages(spec, target=target)
 
 
 def snapshot(package: Package) -> str:
-    """Generated files word for word, copied ones by digest."""
+    """Generated files word for word, copied ones by digest; our runtime is only named."""
     parts = [f"package {package.display_name}\n"]
+    runtime = {entry.path for entry in package.manifest.files if is_runtime(entry.path)}
     for entry in package.manifest.files:
-        parts.append(f"\n=== {entry.path} ({entry.size_bytes} B)")
+        if entry.path in runtime:
+            continue
+        parts.append(f"\n=== {entry.path} ({entry.size_bytes} B): {package.origins[entry.path]}")
         if entry.path in GENERATED:
             parts.append(f"\n{package.files[entry.path].decode()}")
         else:
-            parts.append(f" {entry.digest}\n")
-    return "".join(parts)
+            parts.append(f"\n{entry.digest}\n")
+    text = "".join(parts).replace(str(ROOT.parent), "ROOT")
+    return text + ("\nand our runtime\n" if runtime else "")
 
 
-@pytest.mark.parametrize("display_name", ["price-table", "Recommend", "Front"])
-def test_packages_of_the_shop(display_name: str) -> None:
-    spec = discover(SHOP, report_output=lambda line: None, environ={"PATH": os.environ["PATH"]})
-    spec = spec.model_copy(update={"python": PythonSpec(executable="python", version="3.12")})
-    found = snapshot(build_packages(spec).package(display_name))
-    golden = ROOT / "golden" / "packages" / f"shop.{display_name}.txt"
+def is_runtime(path: str) -> bool:
+    return any(path.startswith(f"packages/{name}/") for name in RUNTIME_PACKAGES)
+
+
+@pytest.mark.parametrize(("program", "file", "entrypoint", "name"), CASES, ids=str)
+def test_whole_packages(program: str, file: str, entrypoint: str | None, name: str) -> None:
+    """G-03, G-20 to G-33, G-45, G-60, G-61: every field of every kind of Chainlet."""
+    target: Target = "process" if program == "shop" else "truss"
+    found = snapshot(built(file, entrypoint, target).package(name))
+    golden = ROOT / "golden" / "packages" / f"{program}.{name}.txt"
     if os.environ.get("CHAINS_UPDATE_GOLDEN"):
         golden.write_text(found)
     assert found == golden.read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "entrypoint", "name"), [("engine.py", None, "Engine"), ("fields/chain.py", None, "Wrapped")]
+)
+def test_kinds_that_our_replicas_do_not_run_are_refused_with_the_choices(
+    file: str, entrypoint: str | None, name: str
+) -> None:
+    """CH210, before anything is sent."""
+    with pytest.raises(DiagnosticsError) as caught:
+        built(file, entrypoint, "process")
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.chainlet) == (Code.UNSUPPORTED_CHAINLET, name)
+    assert f"--mock {name}=auto" in (found.help or "") and "another remote" in (found.help or "")
