@@ -63,3 +63,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_conformance = "conformance" in item.path.parts
         group = "conformance" if is_conformance else str(item.path.relative_to(ROOT))
         item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("e2e") and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300))  # the first test of a platform builds environments

@@ -46,7 +46,7 @@ def pushed(platform: Chains, request: pytest.FixtureRequest) -> Iterator[GetPush
     """The deployment of a program; those of all selected tests are pushed at the same time."""
 
     def push(name: str) -> Pushed:
-        done = platform.ok("push", str(PROGRAMS / f"{name}.py"), "--output", "json")
+        done = platform.ok("push", str(PROGRAMS / f"{name}.py"), "--output", "json", timeout=280)
         token = (platform.home / "platform" / "token").read_text().strip()
         return Pushed(done.result["deployment"]["run_remote_url"], token)
 
