@@ -52,6 +52,7 @@ COMMANDS: Final = (
     Entry("publish", "publish", _OPERATE, "Publish exactly what the development deployment runs."),
     Entry("delete", "delete", _OPERATE, "Stop and delete a chain or one deployment."),
     Entry("secrets", "secrets", _OPERATE, "Set, list and delete secrets."),
+    Entry("remote", "remote", _MACHINE, "Name the platforms that --remote may go to."),
     Entry("platform", "platform", _MACHINE, "Start, stop and inspect the embedded platform."),
     Entry("doctor", "doctor", _MACHINE, "Find what is wrong with this machine."),
 )

@@ -26,13 +26,14 @@ class Output(StrEnum):
 class Settings:
     """What the user asked for, once flags, environment and defaults are settled.
 
-    `remote` is "local" or the URL of a platform; `token` opens a platform by URL.
+    `remote` is "local", a name or the URL of a platform, None for the one that `chains remote use`
+    chose; `token` opens a platform by URL, and wins over the one kept for a name.
     `color` is None until the stream is known: a terminal has colour unless `NO_COLOR` is set.
     """
 
     home: Path
     cwd: Path
-    remote: str = LOCAL_REMOTE
+    remote: str | None = None
     token: str | None = None
     output: Output = Output.TEXT
     quiet: bool = False
@@ -87,7 +88,7 @@ def load_settings(
     return Settings(
         home=default_home(environ),
         cwd=cwd or Path.cwd(),
-        remote=flags.remote or environ.get("CHAINS_REMOTE") or LOCAL_REMOTE,
+        remote=flags.remote or environ.get("CHAINS_REMOTE") or None,
         token=environ.get("CHAINS_TOKEN") or None,
         output=output,
         quiet=flags.quiet,

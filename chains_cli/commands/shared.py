@@ -64,7 +64,12 @@ def _shared(*names: str, help: str, metavar: str | None = None) -> Any:  # Any: 
 
 
 RemoteOption = Annotated[
-    str | None, _shared("--remote", metavar="local|URL", help="The platform to use. Default: local.")
+    str | None,
+    _shared(
+        "--remote",
+        metavar="NAME|URL",
+        help="The platform to use. Default: what `remote use` chose, else local.",
+    ),
 ]
 OutputOption = Annotated[
     Output | None, _shared("--output", "-o", metavar="text|json", help="How to print. Default: text.")

@@ -49,7 +49,7 @@ def test_no_command_shows_the_help(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (("pusch",), "no such command 'pusch'. Did you mean 'push'?"),
+        (("pusch",), "no such command 'pusch'. Did you mean 'push', 'publish'?"),
         (("push",), "missing argument 'SOURCE'"),
         (("status", "--outputt", "json"), "no such option"),
         (("status", "--output", "xml"), "xml"),

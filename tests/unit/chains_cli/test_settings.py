@@ -12,7 +12,7 @@ HOME = {"CHAINS_HOME": "/home/of/chains"}
 
 def test_defaults() -> None:
     settings = load_settings(environ=HOME, cwd=CWD)
-    assert (settings.home, settings.cwd, settings.remote) == (Path("/home/of/chains"), CWD, "local")
+    assert (settings.home, settings.cwd, settings.remote) == (Path("/home/of/chains"), CWD, None)
     assert (settings.output, settings.color, settings.interactive) == (Output.TEXT, None, False)
 
 
