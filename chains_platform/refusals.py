@@ -17,6 +17,10 @@ def bad_request(message: str, help_: str | None = None) -> Refusal:
     return Refusal(400, [Diagnostic(code=Code.BAD_REQUEST, message=message, help=help_)])
 
 
+def unknown_blob(digest: str) -> Refusal:
+    return Refusal(404, [Diagnostic(code=Code.BAD_REQUEST, message=f"there is no blob {digest}")])
+
+
 def unknown_chain(chain: str) -> Refusal:
     return Refusal(
         404,
@@ -90,6 +94,7 @@ __all__ = [
     "Refusal",
     "bad_request",
     "conflict",
+    "unknown_blob",
     "unknown_chain",
     "unknown_chainlet",
     "unknown_deployment",

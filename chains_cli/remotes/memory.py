@@ -150,6 +150,12 @@ class MemoryRemote:
                 progress(sent)
         return sent
 
+    def blob(self, digest: str) -> bytes:
+        self._require_running()
+        if digest not in self.blobs:
+            raise _refused(Code.BAD_REQUEST, f"there is no blob {digest}")
+        return self.blobs[digest]
+
     def deploy(self, chain: str, request: DeployRequest) -> DeploymentInfo:
         self._require_running()
         manifest = request.manifest

@@ -107,6 +107,9 @@ class PlatformRemote:
                 progress(sent)
         return sent
 
+    def blob(self, digest: str) -> bytes:
+        return self._client.fetch(f"/v1/blobs/{_part(digest)}", timeout_s=UPLOAD_TIMEOUT_S)
+
     def deploy(self, chain: str, request: DeployRequest) -> DeploymentInfo:
         path = f"/v1/chains/{_part(chain)}/deployments"
         return self._client.ask("POST", path, DeploymentInfo, body=request, timeout_s=PLAN_TIMEOUT_S)

@@ -81,6 +81,10 @@ class Remote(Protocol):
         """Store blobs by digest; returns the bytes sent. Stored ones are not harmed by a repetition."""
         ...
 
+    def blob(self, digest: str) -> bytes:
+        """The bytes of a blob that something there refers to; CH306 if there is none."""
+        ...
+
     def deploy(self, chain: str, request: DeployRequest) -> DeploymentInfo:
         """Make a deployment; returns before it is active. CH306 if a blob is missing."""
         ...

@@ -6,7 +6,7 @@ the session believes to run, as they were: the next good save is compared with t
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from chains_cli.watching.events import (
 from chains_cli.watching.rebuild import Rebuilder
 from chains_protocol.control import PackageReply
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
-from chains_protocol.manifest import ChainManifest
+from chains_protocol.manifest import ChainManifest, PackageManifest
 from chains_protocol.patch import Action, PatchOutcome
 from chains_protocol.spec import ChainSpec
 
@@ -43,6 +43,10 @@ class Target(Protocol):
 
     def running(self) -> PackageReply:
         """What runs now."""
+        ...
+
+    def package(self, manifest: PackageManifest, known: Mapping[str, bytes]) -> Package:
+        """A package that runs, with its source files; `known` contents are by digest."""
         ...
 
     def patch(
@@ -95,8 +99,9 @@ class WatchSession:
         self._clock = clock
         self._cache = rebuilder.analysis
         self._newest = (spec, packages)
-        self._state = State(spec, packages, target.running())
-        self._foreign = self._differing(self._state.base, packages)
+        base = target.running()
+        running, self._foreign = self._read_running(base, packages)
+        self._state = State(spec, running, base)
 
     @property
     def state(self) -> State:
@@ -108,9 +113,41 @@ class WatchSession:
 
         Also reads what the next round will need, so that it is as quick as those after it.
         """
-        done = self._guarded(lambda started: self._apply(self._state.spec, self._state.packages, {}, started))
+        done = self._guarded(self._catch_up)
         self._warm_up()
         return done
+
+    def _catch_up(self, started: float) -> bool:
+        spec, packages = self._newest
+        verdicts = judge_sources(self._state.packages, packages, self._cache)
+        return self._apply(spec, packages, verdicts, started)
+
+    def _read_running(
+        self, base: PackageReply, packages: ChainPackages
+    ) -> tuple[ChainPackages, frozenset[str]]:
+        """The packages that run, so that they can be judged; and those that can't be had.
+
+        Of these, `packages` stand for what runs, and nothing light may be concluded from them.
+        """
+        ours = {package.display_name: package for package in packages}
+        known = {entry.digest: (p, entry.path) for p in packages for entry in p.manifest.files}
+        contents = _Contents(known)
+        found: list[Package] = []
+        foreign = set()
+        for manifest in base.manifest.packages:
+            name = manifest.spec.display_name
+            own = ours.get(name)
+            if own is not None and own.manifest.digest == manifest.digest:
+                found.append(own)
+                continue
+            try:
+                found.append(self._target.package(manifest, contents))
+            except DiagnosticsError:
+                foreign.add(name)
+                if own is not None:
+                    found.append(own)
+        running = ChainPackages(packages.chain_name, base.manifest.entrypoint, tuple(found))
+        return running, frozenset(foreign)
 
     def _warm_up(self) -> None:
         for package in self._state.packages:
@@ -159,6 +196,8 @@ class WatchSession:
         )
         entry = spec.chainlet(spec.entrypoint).spec
         name = entry.display_name
+        if all(package.display_name != name for package in self._state.packages):
+            return True  # what runs has no such Chainlet
         old, new = (source_tree(p.package(name)) for p in (self._state.packages, packages))
         if old == new:
             return False
@@ -273,6 +312,23 @@ class WatchSession:
 
     def _since(self, started: float) -> float:
         return (self._clock() - started) * 1000.0
+
+
+class _Contents(Mapping[str, bytes]):
+    """Contents by digest, each taken from its package when it is asked for."""
+
+    def __init__(self, places: Mapping[str, tuple[Package, str]]) -> None:
+        self._places = places
+
+    def __getitem__(self, digest: str) -> bytes:
+        package, path = self._places[digest]
+        return package.files[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 _FOREIGN = "what ran was not what was here before: somebody else changed it"

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from chains_cli.packaging.package import ChainPackages
+from chains_cli.packaging.package import ChainPackages, Package
 from chains_cli.planning.events import Report
 from chains_cli.planning.executor import execute
 from chains_cli.planning.planner import ChainletChange, make_patch_plan
 from chains_cli.remotes.remote import DEVELOPMENT, Remote
 from chains_protocol.control import PackageReply
+from chains_protocol.manifest import SOURCE_DIR, PackageManifest
 from chains_protocol.patch import PatchOutcome
 
 
@@ -32,6 +33,20 @@ class RemoteTarget:
     def running(self) -> PackageReply:
         """What runs now. Raises `DiagnosticsError` CH304 if there is no development deployment."""
         return self._remote.manifest(self._chain, DEVELOPMENT)
+
+    def package(self, manifest: PackageManifest, known: Mapping[str, bytes]) -> Package:
+        """A package that runs, with its source files; `known` contents are not asked for.
+
+        Raises:
+            DiagnosticsError: CH3xx, also if the remote does not give them back.
+        """
+        files = {}
+        for entry in manifest.files:
+            if entry.digest in known:
+                files[entry.path] = known[entry.digest]
+            elif entry.path.startswith(f"{SOURCE_DIR}/"):
+                files[entry.path] = self._remote.blob(entry.digest)
+        return Package(files, manifest)
 
     def patch(
         self, packages: ChainPackages, base: PackageReply, changes: Mapping[str, ChainletChange]

@@ -6,12 +6,12 @@ import tempfile
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from chains_platform.api.answers import parse, reply
 from chains_platform.api.endpoints import Endpoint, digest_of, name_of
 from chains_platform.blobs import unwritable
-from chains_platform.refusals import bad_request
+from chains_platform.refusals import bad_request, unknown_blob
 from chains_platform.secret_delivery import deliver
 from chains_platform.services import Services
 from chains_protocol.base import Reply
@@ -56,6 +56,15 @@ async def _receive(services: Services, request: Request, found: "hashlib._Hash")
             draft.unlink(missing_ok=True)
             raise
     return draft, size
+
+
+async def get_blob(services: Services, request: Request) -> Response:
+    """A blob's bytes: what runs can be compared with what its author has."""
+    digest = digest_of(request)
+    path = services.blobs.path(digest)
+    if not await asyncio.to_thread(path.is_file):
+        raise unknown_blob(digest)
+    return FileResponse(path, media_type="application/octet-stream")
 
 
 async def put_blobs(services: Services, request: Request) -> Response:
@@ -113,6 +122,7 @@ _VERSION = _version()
 ENDPOINTS = (
     Endpoint("GET", "/v1/health", health, "Is the platform there", reply=Health, is_open=True),
     Endpoint("PUT", "/v1/blobs/{digest}", put_blob, "Store a blob", reply=BlobReply, is_raw=True),
+    Endpoint("GET", "/v1/blobs/{digest}", get_blob, "The bytes of a blob"),
     Endpoint("POST", "/v1/blobs", put_blobs, "Store many blobs", reply=BlobReply, is_raw=True),
     Endpoint("PUT", "/v1/secrets/{name}", put_secret, "Set a secret", SecretValue, Acknowledged),
     Endpoint("DELETE", "/v1/secrets/{name}", delete_secret, "Delete a secret", reply=Acknowledged),

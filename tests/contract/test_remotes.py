@@ -93,6 +93,14 @@ def test_uploaded_blobs_are_not_missing_any_more(remote: Remote, build: Build) -
     remote.upload(blobs)
 
 
+def test_a_blob_is_given_back(remote: Remote) -> None:
+    data = b"something of its own, test 103"
+    remote.upload({bytes_digest(data): data})
+
+    assert remote.blob(bytes_digest(data)) == data
+    assert refused(remote.blob, "0" * 64) == {Code.BAD_REQUEST}
+
+
 def test_what_no_deployment_needs_is_collected(remote: Remote, build: Build, deploy: Deploying) -> None:
     kept = build(step=111)
     deploy(kept)

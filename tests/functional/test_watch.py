@@ -183,12 +183,13 @@ def test_an_interruption_is_the_way_to_end_it(tool: Tool, remote: MemoryRemote, 
 
 
 def test_once_brings_it_up_to_date_and_ends(tool: Tool, remote: MemoryRemote, glue: Path) -> None:
+    """An edit made before watching is judged against what runs, and as light as any other."""
     tool.ok("watch", "chain.py", "--once")
     edit(glue / "chain.py", "round(score, 3)", "round(score, 4)")
     done = tool.ok("watch", "chain.py", "--once", "-o", "json")
     assert {(e["chainlet"], e["action"]) for e in done.lines if e["type"] == "patched"} == {
         ("Embedder", "unchanged"),
-        ("Search", "restarted"),
+        ("Search", "patched"),
     }
     assert (done.result["version"], done.result["exit_code"]) == (2, 0)
 

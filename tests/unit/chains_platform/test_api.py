@@ -253,6 +253,11 @@ async def test_a_blob_of_its_own(plane: Plane) -> None:
         wrong = await client.put(f"/v1/blobs/{'0' * 64}", content=data)
         unnamed = await client.put("/v1/blobs/xyz", content=data)
 
+        back = await client.get(f"/v1/blobs/{digest}")
+        unknown = await client.get(f"/v1/blobs/{'0' * 64}")
+
+    assert (back.status_code, back.content) == (200, data)
+    assert (unknown.status_code, codes(unknown)) == (404, [Code.BAD_REQUEST])
     assert first.json() == {"stored": 1, "received_bytes": len(data)}
     assert second.json()["stored"] == 0
     assert (wrong.status_code, codes(wrong)) == (400, [Code.BLOB_MISMATCH])

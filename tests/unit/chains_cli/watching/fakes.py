@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chains_cli.packaging.build import build_packages
-from chains_cli.packaging.package import ChainPackages
+from chains_cli.packaging.package import ChainPackages, Package
 from chains_cli.packaging.reader import WorkspaceReader
 from chains_cli.planning.planner import ChainletChange
 from chains_cli.watching.events import RoundFailed, RoundFinished, WatchEvent
@@ -13,6 +13,7 @@ from chains_cli.watching.rebuild import Rebuilder
 from chains_cli.watching.session import WatchSession
 from chains_protocol.control import PackageReply
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.manifest import PackageManifest
 from chains_protocol.patch import Action, ChainletOutcome, PatchOutcome
 from chains_protocol.spec import (
     ChainletSpec,
@@ -88,8 +89,16 @@ class Deployment:
     applied: list[dict[str, Action]] = field(default_factory=list)
     refusal: tuple[Diagnostic, ...] = ()
 
+    sources: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    """What the remote gives back of packages, by package digest; of others, nothing."""
+
     def running(self) -> PackageReply:
         return self.base
+
+    def package(self, manifest: PackageManifest, known: Mapping[str, bytes]) -> Package:
+        if manifest.digest not in self.sources:
+            raise DiagnosticsError([Diagnostic(code=Code.BAD_REQUEST, message="there is no blob")])
+        return Package(self.sources[manifest.digest], manifest)
 
     def patch(
         self, packages: ChainPackages, base: PackageReply, changes: Mapping[str, ChainletChange]

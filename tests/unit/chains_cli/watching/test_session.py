@@ -191,6 +191,29 @@ def test_catching_up_does_nothing_when_all_is_current(bench: Bench) -> None:
     assert bench.target.applied == []
 
 
+def test_an_edit_before_the_session_is_judged_against_what_runs(tmp_path: Path) -> None:
+    """The deployment gives its sources back, so an edit made before watching is as light as any other."""
+    bench = Bench(tmp_path)
+    for package in bench.session.state.packages:
+        bench.target.sources[package.manifest.digest] = dict(package.files)
+    edited = CHAIN.replace('"> "', '"* "')
+    assert edited != CHAIN
+    bench.write("chain.py", edited)
+
+    again = type(bench.session)(
+        spec=bench.spec,
+        packages=bench.session._rebuilder.full(bench.spec),
+        rebuilder=bench.session._rebuilder,
+        discover=bench._discover,
+        target=bench.target,
+        report=bench.events.append,
+    )
+
+    assert again.catch_up()
+    assert bench.target.applied == [{"Glue": PATCHED}]
+    assert bench.actions == {"Model": UNCHANGED, "Glue": PATCHED}
+
+
 def test_catch_up_applies_what_differs(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     manifest = bench.target.base.manifest
