@@ -8,8 +8,13 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,8 +23,13 @@ from chains_cli.discovery import discover
 from chains_cli.packaging.build import Target, build_packages
 from chains_cli.packaging.runtime_source import RUNTIME_REQUIREMENTS
 from chains_cli.packaging.write import write_packages
+from chains_protocol.replica import ReplicaLaunch
+from chains_protocol.routes import ReplicaRoutes
+from chains_protocol.rpc import BINARY_TYPE
+from truss_chains.codec import decode, encode
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 PYTHON = os.environ.get("CHAINS_TRUSS_PYTHON", "")
 pytestmark = pytest.mark.skipif(
     not PYTHON, reason="CHAINS_TRUSS_PYTHON does not name a Python that has `truss` installed"
@@ -29,8 +39,8 @@ READ = """
 import json, sys
 from pathlib import Path
 from truss.base.truss_config import TrussConfig
-config = TrussConfig.from_yaml(Path(sys.argv[1]) / "config.yaml")
-print(json.dumps(config.to_dict(verbose=True), default=str))
+configs = [TrussConfig.from_yaml(Path(path) / "config.yaml") for path in sys.argv[1:]]
+print(json.dumps([config.to_dict(verbose=True) for config in configs], default=str))
 """
 
 RUN = """
@@ -49,12 +59,33 @@ print(json.dumps(asyncio.run(model.predict(data, Request()))))
 """
 
 
+READ_ALL = """
+import json, sys
+from pathlib import Path
+from truss.base.truss_config import TrussConfig
+wrong = {}
+for path in sys.argv[1:]:
+    try:
+        TrussConfig.from_yaml(Path(path) / "config.yaml")
+    except Exception as error:
+        wrong[path] = str(error)
+print(json.dumps(wrong))
+"""
+
+
 def run(program: str, *arguments: str) -> object:
     done = subprocess.run(
         [PYTHON, "-c", program, *arguments], capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def read_configs(*packages: Path) -> list[dict[str, Any]]:
+    """Their configs as the original understands them."""
+    found = run(READ, *map(str, packages))
+    assert isinstance(found, list)
+    return found
 
 
 def written(source: Path, out: Path, target: Target) -> dict[str, Path]:
@@ -68,9 +99,8 @@ def written(source: Path, out: Path, target: Target) -> dict[str, Path]:
 def test_truss_reads_the_config_as_it_is_meant(tmp_path: Path, target: Target) -> None:
     """G-22: unknown fields and wrong types would be errors."""
     paths = written(PROGRAMS / "packaging" / "shop" / "chain.py", tmp_path, target)
-    read = {name: run(READ, str(path)) for name, path in paths.items()}
+    read = dict(zip(paths, read_configs(*paths.values()), strict=True))
     model = read["Recommend"]
-    assert isinstance(model, dict)
     assert model["model_name"] == "Recommend"
     assert model["python_version"] == "py312"
     assert model["requirements_file"] == "pip_requirements.txt"
@@ -81,10 +111,8 @@ def test_truss_reads_the_config_as_it_is_meant(tmp_path: Path, target: Target) -
     assert model["runtime"]["predict_concurrency"] == 8
     assert model["model_metadata"]["weights"] == [1, 2.5, None]
     prices = read["price-table"]
-    assert isinstance(prices, dict)
     assert prices["secrets"] == {"price_key": "***", "baseten_chain_api_key": "***"}
     front = read["Front"]
-    assert isinstance(front, dict)
     services = front["model_metadata"]["chains_metadata"]["chainlet_to_service"]
     assert services["Prices"]["options"] == {
         "retries": 3,
@@ -94,10 +122,27 @@ def test_truss_reads_the_config_as_it_is_meant(tmp_path: Path, target: Target) -
     }
 
 
+@pytest.mark.parametrize("target", ["process", "truss"])
+def test_truss_reads_every_package_of_the_examples_and_of_the_fields(tmp_path: Path, target: Target) -> None:
+    """G-22: strictly, in one process of its own."""
+    sources = [p for p in sorted(EXAMPLES.glob("*/*.py")) if "@chains.mark_entrypoint" in p.read_text()]
+    assert len(sources) >= 8
+    if target == "truss":
+        sources += [PROGRAMS / "packaging" / "fields" / "chain.py", PROGRAMS / "packaging" / "engine.py"]
+    paths = [
+        path
+        for n, source in enumerate(sources)
+        if not (source.name == "poems.py" and sys.version_info < (3, 12))
+        for path in written(source, tmp_path / str(n), target).values()
+    ]
+    assert len(paths) > 20
+    assert run(READ_ALL, *map(str, paths)) == {}
+
+
 def test_the_generated_model_runs_in_a_python_that_has_truss(tmp_path: Path) -> None:
     """G-56: constructed with the server's arguments, loaded, called."""
     path = written(PROGRAMS / "discovery" / "only_one.py", tmp_path, "truss")["Alone"]
-    config = run(READ, str(path))
+    (config,) = read_configs(path)
     assert run(RUN, str(path), json.dumps({"x": 3}), json.dumps(config)) == 3
 
 
@@ -123,49 +168,189 @@ def _templates() -> Path:
     return Path(str(run(program))) / "templates"
 
 
-@pytest.mark.e2e
-def test_the_real_truss_server_runs_the_package(tmp_path: Path, server_python: str) -> None:
+@dataclass(frozen=True)
+class Served:
+    """The same Chainlet twice: behind the Truss server and in a replica of ours."""
+
+    truss: str
+    ours: str
+    header: dict[str, str]
+
+    def both(self, **request: Any) -> tuple[httpx.Response, httpx.Response]:
+        """The answers to one call, theirs first."""
+        path, headers = "/v1/models/model:predict", request.pop("headers", {})
+        with httpx.Client(trust_env=False, timeout=30) as client:
+            theirs = client.post(self.truss + path, headers=headers, **request)
+            ours = client.post(self.ours + path, headers={**headers, **self.header}, **request)
+        return theirs, ours
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, server_python: str) -> Iterator[Callable[[str], Served]]:
+    """Starts both servers of all Chainlets of `served.py` at once, without docker."""
+    place = tmp_path_factory.mktemp("served")
+    program = PROGRAMS / "packaging" / "served.py"
+    theirs = written(program, place / "truss", "truss")
+    ours = written(program, place / "process", "process")
+    names = ("Plain", "Blocking", "Streaming", "Doubling", "Failing", "Watched")
+    with ExitStack() as stack:
+        found = {
+            name: (
+                stack.enter_context(truss_server(theirs[name], place / f"app-{name}", server_python)),
+                stack.enter_context(replica(ours[name], place / f"replica-{name}")),
+            )
+            for name in names
+        }
+        yield lambda name: Served(*found[name], {"authorization": "Api-Key edge"})
+
+
+@contextmanager
+def truss_server(package: Path, app: Path, python: str) -> Iterator[str]:
     """The layout of a built image: server, config and model in one directory, `packages` on the path."""
-    path = written(PROGRAMS / "discovery" / "only_one.py", tmp_path / "out", "truss")["Alone"]
-    app = tmp_path / "app"
     shutil.copytree(_templates() / "server", app)
     shutil.copytree(_templates() / "shared", app / "_truss_shared")
-    shutil.copytree(path, app, dirs_exist_ok=True)
+    shutil.copytree(package, app, dirs_exist_ok=True)
+    port = _free_port()
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(app / "packages"),
+        "INFERENCE_SERVER_PORT": str(port),
+    }
+    with running([python, "main.py"], app, environ, b"", f"http://127.0.0.1:{port}") as url:
+        yield url
+
+
+@contextmanager
+def replica(package: Path, directory: Path) -> Iterator[str]:
+    """A replica of ours with one open edge."""
+    directory.mkdir()
+    port = _free_port()
+    launch = ReplicaLaunch(
+        replica_id="r",
+        deployment="d",
+        admin_token="admin",
+        package_digest="0" * 64,
+        routes=ReplicaRoutes(accepts=("edge",)),
+    )
+    command = [sys.executable, "-m", "chains_runtime", "--package", str(package), "--port", str(port)]
+    payload = launch.model_dump_json().encode()
+    with running(command, directory, dict(os.environ), payload, f"http://127.0.0.1:{port}") as url:
+        yield url
+
+
+@contextmanager
+def running(
+    command: list[str], cwd: Path, environ: dict[str, str], payload: bytes, url: str
+) -> Iterator[str]:
+    """A server as a process; it need not answer yet."""
+    log = cwd.with_suffix(".log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environ, stdin=subprocess.PIPE, stdout=output, stderr=output
+        )
+    assert process.stdin is not None
+    process.stdin.write(payload)
+    process.stdin.close()
+    try:
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path / "server.log"
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(app / "packages")}
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [server_python, "main.py"],
-            cwd=app,
-            env={**environ, "INFERENCE_SERVER_PORT": str(port)},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}/v1/models/model:predict"
-        first = _until_loaded(server, url, log)
-        assert (first.status_code, first.json()) == (200, 3)
-        wrong = httpx.post(url, json={"y": 3}, trust_env=False)
-        assert wrong.status_code == 400
-        assert "`x`" in wrong.text
-    finally:
-        server.kill()
-        server.wait()
+        return int(probe.getsockname()[1])
 
 
-def _until_loaded(server: "subprocess.Popen[bytes]", url: str, log: Path) -> httpx.Response:
-    """The first answer after the model was loaded."""
+def until_loaded(served: Served) -> None:
+    """Both say that the model is loaded."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            answer = httpx.post(url, json={"x": 3}, trust_env=False, timeout=10)
-        except httpx.TransportError:
+    for url in (served.truss, served.ours):
+        while True:
+            with suppress(httpx.TransportError):
+                answer = httpx.get(f"{url}/v1/models/model/loaded", trust_env=False, headers=served.header)
+                if answer.status_code == 200:
+                    break
+            assert time.monotonic() < deadline, f"{url} does not answer"
             time.sleep(0.05)
-            continue
-        if answer.status_code != 503:
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(log.read_text()[-3000:])
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("Plain", {"text": "ab"}),
+        ("Plain", {"text": "ab", "times": 3}),
+        ("Blocking", {"text": "x"}),
+    ],
+)
+def test_the_truss_server_answers_as_our_replica(
+    served: Callable[[str], Served], name: str, body: dict[str, Any]
+) -> None:
+    """G-56, R-20: status and JSON."""
+    both = served(name)
+    until_loaded(both)
+    theirs, ours = both.both(json=body)
+    assert (theirs.status_code, theirs.json()) == (ours.status_code, ours.json())
+    assert ours.status_code == 200
+
+
+@pytest.mark.e2e
+def test_bad_input_is_refused_by_both(served: Callable[[str], Served]) -> None:
+    both = served("Plain")
+    until_loaded(both)
+    theirs, ours = both.both(json={"times": "many"})
+    assert theirs.status_code == ours.status_code == 400
+    assert "text" in theirs.text and "text" in ours.text
+
+
+@pytest.mark.e2e
+def test_a_stream_is_the_same_from_both(served: Callable[[str], Served]) -> None:
+    both = served("Streaming")
+    until_loaded(both)
+    theirs, ours = both.both(json={"count": 3})
+    assert theirs.content == ours.content == b"part 0;part 1;part 2;"
+
+
+@pytest.mark.e2e
+def test_arrays_travel_binary_through_both(served: Callable[[str], Served]) -> None:
+    """N-01 to N-03 with `use_binary`."""
+    import numpy as np
+
+    both = served("Doubling")
+    until_loaded(both)
+    samples = np.arange(6, dtype=np.float32).reshape(2, 3)
+    value = {"reading": {"name": "a", "samples": samples}}
+    request = {"content": encode(value, binary=True), "headers": {"content-type": BINARY_TYPE}}
+    theirs, ours = (decode(answer.content, binary=True) for answer in both.both(**request))
+    assert theirs["name"] == ours["name"] == "A"
+    for found in (theirs["samples"], ours["samples"]):
+        assert found.dtype == np.float32 and (found == samples * 2).all()
+
+
+@pytest.mark.e2e
+def test_an_exception_is_told_alike_by_both(served: Callable[[str], Served]) -> None:
+    """X-01 to X-03: status, class and message."""
+    both = served("Failing")
+    until_loaded(both)
+    theirs, ours = both.both(json={"text": "luck"})
+    assert theirs.status_code == ours.status_code == 500
+    for answer in (theirs, ours):
+        assert "luck" in answer.text and "ValueError" in answer.text
+    keys = ("exception_cls_name", "exception_module_name", "exception_message")
+    assert [theirs.json()["error"].get(k) for k in keys] == [ours.json()["error"].get(k) for k in keys]
+
+
+@pytest.mark.e2e
+def test_both_heed_is_healthy(served: Callable[[str], Served]) -> None:
+    """G-56, R-12: readiness follows the health check."""
+    both = served("Watched")
+    until_loaded(both)
+    for is_well, status in ((True, 200), (False, 503)):
+        theirs, ours = both.both(json={"is_well": is_well})
+        assert theirs.json() == ours.json() == "noted"
+        for url in (both.truss, both.ours):
+            ready = httpx.get(f"{url}/v1/models/model", trust_env=False, headers=both.header)
+            assert ready.status_code == status, (url, ready.text)

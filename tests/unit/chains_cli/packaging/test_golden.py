@@ -71,7 +71,7 @@ def is_runtime(path: str) -> bool:
 
 @pytest.mark.parametrize(("program", "file", "entrypoint", "name"), CASES, ids=str)
 def test_whole_packages(program: str, file: str, entrypoint: str | None, name: str) -> None:
-    """G-03, G-20 to G-33, G-45, G-60, G-61: every field of every kind of Chainlet."""
+    """G-03, G-20, G-21, G-30, G-33, G-45, G-60, G-61: every field of every kind of Chainlet."""
     target: Target = "process" if program == "shop" else "truss"
     found = snapshot(built(file, entrypoint, target).package(name))
     golden = ROOT / "golden" / "packages" / f"{program}.{name}.txt"
