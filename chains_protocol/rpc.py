@@ -17,8 +17,6 @@ FORWARDED: Final = (TRACEPARENT, REQUEST_ID, CHAIN_REQUEST_ID)
 
 PREDICT_PATH: Final = "/v1/models/model:predict"
 READY_PATH: Final = "/v1/models/model"
-LOADED_PATH: Final = "/v1/models/model/loaded"
-SCHEMA_PATH: Final = "/v1/models/model/schema"
 WEBSOCKET_PATH: Final = "/v1/websocket"
 
 ERROR_SOURCE_HEADER: Final = "X-BASETEN-ERROR-SOURCE"
@@ -99,12 +97,10 @@ __all__ = [
     "ERROR_SOURCE_HEADER",
     "FORWARDED",
     "JSON_TYPE",
-    "LOADED_PATH",
     "PREDICT_PATH",
     "READY_PATH",
     "REQUEST_ID",
     "REVISION",
-    "SCHEMA_PATH",
     "TRACEPARENT",
     "WEBSOCKET_PATH",
     "ErrorBody",
