@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -45,16 +46,17 @@ async def put_blob(services: Services, request: Request) -> Response:
 async def _receive(services: Services, request: Request, found: "hashlib._Hash") -> tuple[Path, int]:
     """The body as a file below the blobs, hashed on the way; gone again if it does not arrive whole."""
     size = 0
-    with tempfile.NamedTemporaryFile(prefix=".new-", dir=services.layout.blobs, delete=False) as file:
-        draft = Path(file.name)
-        try:
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=services.layout.blobs)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:  # closing writes the rest, and may fail as any write
             async for chunk in request.stream():
                 found.update(chunk)
                 size += len(chunk)
                 file.write(chunk)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     return draft, size
 
 
