@@ -6,7 +6,6 @@ a few options of pip that name package indexes. Nothing is installed here.
 
 import re
 import subprocess
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,6 +158,8 @@ def _read_file(path: Path, found: DiscoveredChainlet, parsed: _Parsed, export_lo
 
 
 def _parse_pyproject(path: Path, parsed: _Parsed) -> None:
+    import tomllib  # few Chainlets have a project file, and it takes as long as all the rest here
+
     place = Location(path=str(path))
     try:
         project: Any = tomllib.loads(path.read_text("utf-8")).get("project", {})
