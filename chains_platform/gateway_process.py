@@ -107,13 +107,16 @@ class GatewayProcess:
         while True:
             try:
                 started = await self._start(run.port)
-            except DiagnosticsError as error:
+            except (DiagnosticsError, OSError) as error:  # a full disk, too, is over some time
                 _LOGGER.error("the gateway does not start: %s", error)
                 await asyncio.sleep(self._pause_s)
                 self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
                 continue
             if self.on_restart is not None:
-                await self.on_restart(started)
+                try:
+                    await self.on_restart(started)
+                except OSError as error:
+                    _LOGGER.error("the gateway runs again, but that could not be told: %s", error)
             return started
 
     async def stop(self) -> None:
