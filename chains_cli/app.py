@@ -38,6 +38,7 @@ COMMANDS: Final = (
     Entry("graph", "graph", _WRITE, "Show a chain as a tree."),
     Entry("run-local", "run_local", _WRITE, "Run a chain in one process on this machine."),
     Entry("why", "why", _WRITE, "Tell which chainlets a file reaches."),
+    Entry("affected", "affected", _WRITE, "Tell which chainlets the changes since a commit reach."),
     Entry("package", "package", _DEPLOY, "Write a chain's packages to a directory."),
     Entry("push", "push", _DEPLOY, "Deploy a chain."),
     Entry("watch", "watch", _DEPLOY, "Keep a development deployment current while you edit."),

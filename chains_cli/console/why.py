@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from chains_analysis import Reason
 from chains_cli.console.palette import Palette
+from chains_cli.operations.affected import AffectedResult
 from chains_cli.operations.why import Impact, WhyResult
 from chains_protocol.patch import Action
 
@@ -18,6 +19,18 @@ def why_lines(result: WhyResult, palette: Palette) -> Iterable[str]:
         yield f"{result.file} in chain {result.chain}, as in {result.since}"
     for impact in result.chainlets:
         yield from _impact_lines(impact, result.edited, palette)
+
+
+def affected_lines(result: AffectedResult, palette: Palette) -> Iterable[str]:
+    """The affected Chainlets of each Chain and why; or that there are none."""
+    for chain in result.chains:
+        hit = [i for i in chain.chainlets if i.action is not Action.UNCHANGED]
+        count = f"{len(hit)} of {len(chain.chainlets)} chainlets"
+        yield f"{palette.bold(chain.chain)}: {count} affected since {result.since}"
+        for impact in hit:
+            yield f"  {palette.bold(impact.display_name)}: {palette.warn(impact.action.value)}"
+            for reason in impact.reasons:
+                yield from _reason_lines(reason, palette)
 
 
 def _impact_lines(impact: Impact, edited: bool, palette: Palette) -> Iterable[str]:
@@ -41,4 +54,4 @@ def _reason_lines(reason: Reason, palette: Palette) -> Iterable[str]:
         yield palette.dim(f"      through {' → '.join(reason.via)}")
 
 
-__all__ = ["why_lines"]
+__all__ = ["affected_lines", "why_lines"]

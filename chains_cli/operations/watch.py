@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from chains_cli import events
 from chains_cli.events import Report
-from chains_cli.exits import Exit
+from chains_cli.exits import Exit, diagnostics_exit
 from chains_cli.operations.packages import Prepared
 from chains_cli.operations.push import PushOptions, push_prepared
 from chains_cli.operations.source import SourceOptions, read_chain
+from chains_cli.operations.watch_remote import Companion
 from chains_cli.operations.watch_roots import watch_roots
 from chains_cli.packaging.build import build_packages
 from chains_cli.packaging.package import ChainPackages
@@ -87,6 +88,11 @@ class _Teller:
                 self._failed(event)
             case _:
                 pass
+
+    @property
+    def has_unsent(self) -> bool:
+        """The last round could not reach the remote."""
+        return any(d.code is Code.REMOTE_UNREACHABLE for d in self.last_failure)
 
     def _decided(self, event: watching.Decided) -> None:
         for reason in event.reasons if self.explain else ():
@@ -188,20 +194,24 @@ def watch(
     is_current = session.catch_up()
     if not options.once:
         with suppress(KeyboardInterrupt):  # the way to end it (P-15)
-            _follow(session, snapshot, report, follow or _system_saves)
+            companion = Companion(session, remote, packages.chain_name, report, lambda: teller.has_unsent)
+            _follow(session, companion, snapshot, report, follow or _system_saves)
         is_current = True
     return _result(session, teller, packages, is_current)
 
 
-def _follow(session: WatchSession, snapshot: Snapshot, report: Report, follow: Saves) -> None:
+def _follow(
+    session: WatchSession, companion: Companion, snapshot: Snapshot, report: Report, follow: Saves
+) -> None:
     base = session.state.base
     roots = tuple(str(root.path) for root in snapshot.roots)
     chain = session.state.packages.chain_name
 
     async def run() -> None:
         report(events.Watching(chain, base.deployment, base.version, roots))
-        async for changed in follow(snapshot):
-            session.run_round(changed)
+        with companion.observing():
+            async for changed in follow(snapshot):
+                session.run_round(changed)
 
     asyncio.run(run())
 
@@ -218,8 +228,14 @@ def _result(session: WatchSession, teller: _Teller, packages: ChainPackages, is_
         base.version,
         teller.rounds,
         teller.refused,
-        exit_code=Exit.OK if is_current else Exit.DEPLOY_FAILED,
+        exit_code=Exit.OK if is_current else _failure_exit(teller.last_failure),
     )
+
+
+def _failure_exit(diagnostics: tuple[Diagnostic, ...]) -> Exit:
+    """A conflict and an unreachable remote are told apart; anything else is a patch that failed."""
+    found = diagnostics_exit(diagnostics)
+    return found if found in (Exit.CONFLICT, Exit.REMOTE) else Exit.DEPLOY_FAILED
 
 
 def _ensure_deployment(

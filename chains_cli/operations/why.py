@@ -70,9 +70,7 @@ def why(
     before = after if former is None else _with(after, name, former.content)
     cache = AnalysisCache()
     impacts = tuple(
-        _impact(found.spec, before, after, name, cache)
-        for found in chain.chainlets
-        if found.spec.mock is None
+        impact(found.spec, before, after, name, cache) for found in chain.chainlets if found.spec.mock is None
     )
     return WhyResult(chain.chain_name, name, former.revision if former else None, before != after, impacts)
 
@@ -99,21 +97,32 @@ def _name_in(workspace: Path, file: Path) -> str:
 
 
 def _former(workspace: Path, name: str, since: str | None, environ: Mapping[str, str]) -> _Former | None:
-    revision = since or "HEAD"
-    shown = _git(workspace, environ, "rev-parse", "--verify", "--quiet", "--short", f"{revision}^{{commit}}")
+    shown = short_revision(workspace, since or "HEAD", environ)
     if shown is None:
         if since is None:
             return None
-        diagnostic = Diagnostic(
-            code=Code.BAD_REQUEST,
-            message=f"git knows no commit `{since}` here",
-            help="name a commit, a branch or a tag of the repository that holds the chain",
-        )
-        raise DiagnosticsError([diagnostic])
-    return _Former(shown.decode().strip(), _git(workspace, environ, "show", f"{revision}:./{name}"))
+        raise unknown_revision(since)
+    return _Former(shown, git(workspace, environ, "show", f"{shown}:./{name}"))
 
 
-def _git(workspace: Path, environ: Mapping[str, str], *arguments: str) -> bytes | None:
+def short_revision(workspace: Path, revision: str, environ: Mapping[str, str]) -> str | None:
+    """The commit's short name; None if git does not know it, or is not there."""
+    arguments = ("--verify", "--quiet", "--short", "--end-of-options", f"{revision}^{{commit}}")
+    shown = git(workspace, environ, "rev-parse", *arguments)
+    return shown.decode().strip() if shown is not None else None
+
+
+def unknown_revision(since: str) -> DiagnosticsError:
+    """CH306."""
+    diagnostic = Diagnostic(
+        code=Code.BAD_REQUEST,
+        message=f"git knows no commit `{since}` here",
+        help="name a commit, a branch or a tag of the repository that holds the chain",
+    )
+    return DiagnosticsError([diagnostic])
+
+
+def git(workspace: Path, environ: Mapping[str, str], *arguments: str) -> bytes | None:
     """What git answers; None if it fails or is not there."""
     try:
         done = subprocess.run(
@@ -133,9 +142,10 @@ def _with(tree: SourceTree, name: str, content: bytes | None) -> SourceTree:
     return SourceTree(files if content is None else {**files, name: content})
 
 
-def _impact(
+def impact(
     spec: ChainletSpec, before: SourceTree, after: SourceTree, name: str, cache: AnalysisCache
 ) -> Impact:
+    """What the step between two trees means to one Chainlet; `name` is the file that is asked about."""
     ref = ChainletRef(spec.display_name, spec.module, spec.qualname, spec.endpoint.method_name)
     old, new = (_closure(tree, spec.module) for tree in (before, after))
     verdict = judge(old, new, ref, cache)
@@ -147,4 +157,4 @@ def _closure(tree: SourceTree, module: str) -> SourceTree:
     return tree.restricted_to(closure(tree, [module]).files)
 
 
-__all__ = ["Impact", "WhyResult", "why"]
+__all__ = ["Impact", "WhyResult", "git", "impact", "short_revision", "unknown_revision", "why"]

@@ -123,13 +123,15 @@ class WatchSession:
         return self._apply(spec, packages, verdicts, started)
 
     def _read_running(
-        self, base: PackageReply, packages: ChainPackages
+        self, base: PackageReply, packages: ChainPackages, former: Iterable[Package] = ()
     ) -> tuple[ChainPackages, frozenset[str]]:
         """The packages that run, so that they can be judged; and those that can't be had.
 
-        Of these, `packages` stand for what runs, and nothing light may be concluded from them.
+        `former` are others that are known. Of what can't be had, `packages` stand for what
+        runs, and nothing light may be concluded from them.
         """
         ours = {package.display_name: package for package in packages}
+        at_hand = {package.manifest.digest: package for package in (*former, *packages)}
         known = {entry.digest: (p, entry.path) for p in packages for entry in p.manifest.files}
         contents = _Contents(known)
         found: list[Package] = []
@@ -137,8 +139,9 @@ class WatchSession:
         for manifest in base.manifest.packages:
             name = manifest.spec.display_name
             own = ours.get(name)
-            if own is not None and own.manifest.digest == manifest.digest:
-                found.append(own)
+            known_package = at_hand.get(manifest.digest)
+            if known_package is not None and known_package.display_name == name:
+                found.append(known_package)
                 continue
             try:
                 found.append(self._target.package(manifest, contents))
@@ -244,24 +247,29 @@ class WatchSession:
         self._finish(decisions, outcome, started)
         return True
 
+    def look(self) -> bool:
+        """Ask what runs. True if somebody else brought it there; the next round starts from it."""
+        base = self._target.running()
+        if (base.deployment, base.version) == (self._state.base.deployment, self._state.base.version):
+            return False
+        ours = (_digests(self._state.base.manifest), _digests(self._newest[1].manifest))
+        self._rebase(base)
+        return _digests(base.manifest) not in ours
+
+    def _rebase(self, base: PackageReply) -> None:
+        running, self._foreign = self._read_running(base, self._newest[1], self._state.packages)
+        self._state = State(self._state.spec, running, base)
+
     def _patch(self, packages: ChainPackages, changes: Mapping[str, ChainletChange]) -> PatchOutcome:
-        """Apply; if somebody else was quicker, once more from what runs then."""
+        """Apply; if somebody else was quicker, say so, and let the next round start from what runs then."""
         try:
             return self._target.patch(packages, self._state.base, changes)
         except DiagnosticsError as error:
             if all(d.code is not Code.STALE_BASE for d in error.diagnostics):
                 raise
-        base = self._target.running()
-        foreign = self._differing(base, self._state.packages)
-        self._state = replace(self._state, base=base)
-        self._foreign = foreign
-        safe = {
-            name: ChainletChange(change.action.at_least(Action.RESTARTED), (*change.reasons, _FOREIGN))
-            if name in foreign
-            else change
-            for name, change in changes.items()
-        }
-        return self._target.patch(packages, base, safe)
+            base = self._target.running()
+            self._rebase(base)
+            raise DiagnosticsError([_overtaken(base)]) from error
 
     def _wanted(self, packages: ChainPackages, decisions: tuple[Decision, ...]) -> ChainPackages:
         """What shall run: a Chainlet that needs nothing, or is not selected, keeps the package it has."""
@@ -300,12 +308,6 @@ class WatchSession:
         version = self._state.base.version
         self._report(RoundFinished(version, tuple(results), self._since(started), outcome is not None))
 
-    @staticmethod
-    def _differing(base: PackageReply, packages: ChainPackages) -> frozenset[str]:
-        """Chainlets for which something else runs than these packages."""
-        _, running = _digests(base.manifest)
-        return frozenset(p.display_name for p in packages if running.get(p.display_name) != p.manifest.digest)
-
     def _shown(self, path: Path) -> str:
         root = Path(self._state.spec.workspace)
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
@@ -331,11 +333,16 @@ class _Contents(Mapping[str, bytes]):
         return len(self._places)
 
 
-_FOREIGN = "what ran was not what was here before: somebody else changed it"
-
-
 def _digests(manifest: ChainManifest) -> tuple[str, Mapping[str, str]]:
     return manifest.entrypoint, {p.spec.display_name: p.digest for p in manifest.packages}
+
+
+def _overtaken(base: PackageReply) -> Diagnostic:
+    return Diagnostic(
+        code=Code.STALE_BASE,
+        message=f"version {base.version} runs, which this watch did not make; this save was not applied",
+        help=f"the next save replaces it; `chains history {base.manifest.chain_name}` shows what happened",
+    )
 
 
 def _refused() -> Diagnostic:

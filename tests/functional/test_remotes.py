@@ -1,6 +1,5 @@
 """`chains remote`: names, one private file, tokens that are never shown."""
 
-import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ def add(tool: Tool, name: str = "lab", url: str = URL) -> None:
 def test_a_remote_is_kept_in_a_private_file_and_its_token_never_shown(tool: Tool) -> None:
     add(tool)
     path = Path(tool.home) / "remotes.json"
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     done = tool.ok("remote", "list", "-o", "json")
     assert [(r["name"], r["url"], r["chosen"]) for r in done.result["remotes"]] == [
         ("local", "", True),

@@ -172,7 +172,7 @@ def test_only_selected_chainlets_are_patched_and_the_others_later(tmp_path: Path
 
 
 def test_somebody_else_changed_what_runs(bench: Bench) -> None:
-    """The session looks again, and starts what it can't compare anew."""
+    """A conflict: said, not overwritten; the next save starts what it can't compare anew."""
     foreign = [
         p if p.spec.display_name == "Glue" else p.model_copy(update={"digest": "0" * 64})
         for p in bench.target.base.manifest.packages
@@ -180,10 +180,37 @@ def test_somebody_else_changed_what_runs(bench: Bench) -> None:
     manifest = bench.target.base.manifest.model_copy(update={"packages": tuple(foreign)})
     bench.target.base = PackageReply(deployment="d1", version=5, manifest=manifest)
 
-    assert bench.save("chain.py", '"> "', '"* "')
+    assert not bench.save("chain.py", '"> "', '"* "')
+    assert bench.failure[0].code is Code.STALE_BASE
+    assert bench.target.applied == []
 
+    assert bench.save("chain.py", '"* "', '"+ "')
     assert bench.target.applied[0] == {"Model": RESTARTED, "Glue": PATCHED}
     assert bench.session.state.base.version == 6
+
+
+def test_a_look_tells_what_somebody_else_brought_there(bench: Bench) -> None:
+    """An undo meanwhile: the next save, not the look, replaces it, as lightly as any other edit."""
+    first = bench.session.state
+    for package in first.packages:
+        bench.target.sources[package.manifest.digest] = dict(package.files)
+    assert bench.save("chain.py", '"> "', '"* "')
+    assert not bench.session.look()
+    bench.target.base = first.base.model_copy(update={"version": 3})
+
+    assert bench.session.look()
+    assert not bench.session.look()
+    assert len(bench.target.applied) == 1
+
+    assert bench.save("chain.py", '"* "', '"+ "')
+    assert bench.target.applied[1] == {"Glue": PATCHED}
+
+
+def test_an_own_patch_whose_answer_was_lost_is_known_by_its_digests(bench: Bench) -> None:
+    assert bench.save("chain.py", '"> "', '"* "')
+    bench.target.base = bench.target.base.model_copy(update={"version": 3})
+    assert not bench.session.look()
+    assert bench.session.state.base.version == 3
 
 
 def test_catching_up_does_nothing_when_all_is_current(bench: Bench) -> None:
