@@ -14,7 +14,9 @@ _DIRECTORY_PREFIX = "chainlet_"
 def write_packages(packages: ChainPackages, out_dir: Path) -> tuple[Path, ...]:
     """Write each package to `out_dir/chainlet_<class name>/`, replacing what an earlier run wrote there.
 
-    A directory is complete or absent: it is written beside and renamed.
+    A directory is complete or absent: it is written beside and renamed. Files of equal content
+    are one file with several names (hard links), as in the platform's own store: making a file
+    costs far more than giving it another name.
 
     Returns:
         The directories, dependencies first.
@@ -26,10 +28,12 @@ def write_packages(packages: ChainPackages, out_dir: Path) -> tuple[Path, ...]:
     out_dir.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".writing-") as temporary:
-        for package in packages:
-            name = f"{_DIRECTORY_PREFIX}{package.manifest.spec.class_name}"
+        names = [f"{_DIRECTORY_PREFIX}{package.manifest.spec.class_name}" for package in packages]
+        first: dict[str, str] = {}
+        for name, package in zip(names, packages, strict=True):
+            _write(package, f"{temporary}/{name}", first)
+        for name in names:
             fresh, target = Path(temporary) / name, out_dir / name
-            _write(package, str(fresh))
             try:
                 fresh.rename(target)
             except OSError:  # there is an earlier one
@@ -39,17 +43,30 @@ def write_packages(packages: ChainPackages, out_dir: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def _write(package: Package, root: str) -> None:
-    """Each directory is made once, each file with one write: a Chain has thousands of them."""
+def _write(package: Package, root: str, first: dict[str, str]) -> None:
+    """Each directory is made once; `first` maps a digest to where the content was written first."""
     made: set[str] = set()
-    for path, data in package.files.items():
-        parent = f"{root}/{path}".rpartition("/")[0]
+    for entry in package.manifest.files:
+        path = f"{root}/{entry.path}"
+        parent = path.rpartition("/")[0]
         if parent not in made:
             made.add(parent)
             os.makedirs(parent, exist_ok=True)  # noqa: PTH103 (as text)
-        descriptor = os.open(f"{root}/{path}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        if entry.digest in first and _linked(first[entry.digest], path):
+            continue
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor)
-            file.write(data)
+            file.write(package.files[entry.path])
+        first[entry.digest] = path
+
+
+def _linked(source: str, target: str) -> bool:
+    """False where the file system has no links, or no more of this file."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
 
 
 def _check_out_dir(out_dir: Path) -> None:

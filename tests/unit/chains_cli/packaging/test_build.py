@@ -661,3 +661,19 @@ def test_work_grows_linearly_with_the_number_of_chainlets(write: Write) -> None:
     assert len(packages) == 100
     assert len(reads) <= 3 * 2
     shutil.rmtree(root)
+
+
+def test_equal_files_are_written_once(write: Write, tmp_path: Path) -> None:
+    """Other packages hold them under further names; what is written again replaces nothing in place."""
+    root = write({"chain.py": "X = 1\n"})
+    spec = chain(root, chainlet("One"), chainlet("Two"))
+    one, two = write_packages(build_packages(spec), tmp_path / "out")
+    assert (one / "packages" / "chain.py").samefile(two / "packages" / "chain.py")
+    assert not (one / "chains.json").samefile(two / "chains.json")
+    kept = (one / "packages" / "chain.py").read_bytes()
+    (root / "chain.py").write_text("X = 2\n")
+    held = (one / "packages" / "chain.py").open("rb")
+    write_packages(build_packages(spec), tmp_path / "out")
+    with held:
+        assert held.read() == kept
+    assert (two / "packages" / "chain.py").read_text() == "X = 2\n"
