@@ -12,7 +12,11 @@ from chains_cli.app import COMMANDS, load_command
 Tool = Any  # the fixture of conftest.py
 Golden = Callable[[str, str], None]
 
-GROUPS = {"secrets": ("set", "list", "delete"), "platform": ("up", "down", "status", "run", "logs", "gc")}
+GROUPS = {
+    "secrets": ("set", "list", "delete"),
+    "remote": ("add", "list", "use", "remove"),
+    "platform": ("up", "down", "status", "run", "logs", "gc"),
+}
 PAGES = [(), *((e.name,) for e in COMMANDS), *((g, c) for g, cs in GROUPS.items() for c in cs)]
 
 
