@@ -1,5 +1,7 @@
 """One patch under way: what it prepared so far, and what it came to."""
 
+import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,8 +28,14 @@ class PatchRun:
     sets: dict[str, SetRecord] = field(default_factory=dict)
     done: dict[str, InPlace | Beside] = field(default_factory=dict)
     elapsed_ms: dict[str, float] = field(default_factory=dict)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_loading_at_once()))
+    """Of Chainlets that load edited code; one processor is left to requests, which would all be held up."""
     is_added: bool = False
     """Members or edges of the next version are in the state."""
+
+
+def _loading_at_once() -> int:
+    return max(1, (os.cpu_count() or 1) - 1)
 
 
 def committed(run: PatchRun, statuses: Mapping[str, ReplicaStatus], elapsed_ms: float) -> PatchOutcome:

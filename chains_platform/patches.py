@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -65,8 +64,6 @@ class Patches:
         self._retirement = retirement
         self._token_of = token_of
         self._smoke_call = smoke_call
-        # one processor is left to requests: loading code everywhere at once would hold them all up
-        self._light = asyncio.Semaphore(max(1, (os.cpu_count() or 1) - 1))
 
     async def patch(self, chain: str, request: PatchRequest) -> PatchOutcome:
         """Carry out a patch, all or nothing.
@@ -197,7 +194,7 @@ class Patches:
         asked = (self._distribution.client(r).prepare(message) for r in found)
         if step.action is not Action.PATCHED:
             return await settle(asked)  # `__init__` may load a model: nobody waits for another one's
-        async with self._light:
+        async with run.turns:
             return await settle(asked)
 
     async def _start_beside(self, run: PatchRun, beside: Iterable[Beside]) -> None:
