@@ -67,3 +67,19 @@ def test_push_and_call_at_a_platform_elsewhere(chains: Chains, glue: Path, tmp_p
     assert not author.processes()
     author.ok("remote", "add", "lab", "--url", state["control_url"], stdin="wrong\n")
     assert author.run("status").code == 4
+
+
+def test_a_watch_that_lost_its_remote_sends_what_was_saved_meanwhile(chains: Chains, glue: Path) -> None:
+    source = glue / "chain.py"
+    chains.ok("push", "chain.py", "--development")
+    with watching(chains) as watch:
+        for process in [p for p in chains.processes() if "serve" in p.cmdline()]:
+            process.kill()
+        watch.wait("the loss", lambda w: any(d["diagnostic"]["code"] == "CH301" for d in w.of("diagnostic")))
+        source.write_text(source.read_text().replace("round(score, 3)", "round(score, 2)"))
+        watch.wait("a failed round", lambda w: any(not e["committed"] for e in w.of("round_finished")))
+
+        chains.ok("platform", "up")
+
+        watch.wait("the patch", lambda w: w.of("round_finished")[-1]["committed"])
+        assert deployment(chains)["version"] == 2
