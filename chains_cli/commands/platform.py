@@ -55,7 +55,8 @@ def run(
     """Run the platform in the foreground, its log on this terminal."""
     from chains_cli.operations.platform import run_in_foreground
 
-    return run_in_foreground(cli.settings.home, cli.world.environ, host, port)
+    with cli.console() as console:
+        return run_in_foreground(cli.settings.home, cli.world.environ, console.show, host=host, port=port)
 
 
 @command(app)

@@ -65,8 +65,9 @@ def push(
     from contextlib import closing
 
     from chains_cli.console.push import push_lines
-    from chains_cli.operations.push import PushOptions, option_conflict
-    from chains_cli.operations.push import push as run
+    from chains_cli.operations.packages import prepare
+    from chains_cli.operations.push import PushOptions, option_conflict, push_prepared
+    from chains_cli.operations.source import SourceOptions
 
     options = PushOptions(
         chain_name=name,
@@ -92,15 +93,16 @@ def push(
             chain_name=name, mocks=options.mocks, python=python, allow_missing=options.allow_missing
         )
         return run_watch(cli, source, entrypoint, followed)
-    with cli.console() as console, closing(cli.connect(console.show)) as remote:
-        result = run(
+    with cli.console() as console:
+        prepared = prepare(  # a chain that is not valid starts no platform
             cli.path(source),
             entrypoint,
             cli.settings,
-            options=options,
-            remote=remote,
+            options=SourceOptions(name, options.mocks, python),
             report=console.show,
             environ=cli.world.environ,
         )
+        with closing(cli.connect(console.show)) as remote:
+            result = push_prepared(prepared, options=options, remote=remote, report=console.show)
         console.fail(result.diagnostics)
         return console.finish(result, lambda p: push_lines(result, p))

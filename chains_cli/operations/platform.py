@@ -138,8 +138,19 @@ def collect(remote: Remote, *, older_than_s: float, dry_run: bool) -> GcResult:
     return GcResult(found.environments, found.packages, found.blobs, found.freed_bytes, dry_run)
 
 
-def run_in_foreground(home: Path, environ: Mapping[str, str], host: str | None, port: int | None) -> int:
-    """Run the control plane as a child of this process, its log on this terminal; returns its status."""
+def run_in_foreground(
+    home: Path,
+    environ: Mapping[str, str],
+    report: Report,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+) -> int:
+    """Run the control plane as a child of this process and report each line of its log; returns its status.
+
+    Raises:
+        DiagnosticsError: CH309 if it runs already, and what kept it from starting, such as CH308.
+    """
     if embedded.find_running(home) is not None:
         diagnostic = Diagnostic(
             code=Code.PLATFORM_START_FAILED,
@@ -150,12 +161,23 @@ def run_in_foreground(home: Path, environ: Mapping[str, str], host: str | None, 
     command = [*embedded.SERVE_COMMAND]
     command += ["--host", host] if host else []
     command += ["--port", str(port)] if port else []
-    child = subprocess.Popen(command, env={**environ, embedded.HOME_VARIABLE: str(home)})
-    while True:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            continue  # the child got it too and ends in order
+    env = {**environ, embedded.HOME_VARIABLE: str(home)}
+    failures: tuple[Diagnostic, ...] = ()
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as child:
+        lines = iter(child.stderr or ())
+        while True:
+            try:
+                for line in lines:
+                    failures += (said := embedded.failures_in(line))
+                    if not said:
+                        report(events.Line(line.rstrip("\n")))
+                status = child.wait()
+                break
+            except KeyboardInterrupt:
+                continue  # the child got it too and ends in order
+    if failures:
+        raise DiagnosticsError(failures)
+    return status
 
 
 def logs(

@@ -286,14 +286,20 @@ def _is_alive(file: PlatformFile) -> bool:
         return False
 
 
+def failures_in(line: str) -> tuple[Diagnostic, ...]:
+    """The diagnostics in a line that a process of the platform wrote before it gave up; else none."""
+    if line.startswith(_FAILED_PREFIX):
+        with contextlib.suppress(ValidationError):  # a line that only looks like one
+            return TypeAdapter(tuple[Diagnostic, ...]).validate_json(line.removeprefix(_FAILED_PREFIX))
+    return ()
+
+
 def _why_not_started(log: Path, begins_at: int, status: int | None) -> tuple[Diagnostic, ...]:
     """What the platform said of itself, else the end of what it wrote."""
     lines = _written(log, begins_at)
     for line in reversed(lines):
-        if line.startswith(_FAILED_PREFIX):
-            with contextlib.suppress(ValidationError):
-                adapter = TypeAdapter(tuple[Diagnostic, ...])
-                return adapter.validate_json(line.removeprefix(_FAILED_PREFIX))
+        if failures := failures_in(line):
+            return failures
     if not lines and shutil.disk_usage(log).free < _NO_ROOM_BYTES:  # it could not even write why
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return (_not_started(f"it ended with status {status}", "\n".join(lines[-_TAIL_LINES:]) or None),)
@@ -338,6 +344,7 @@ __all__ = [
     "RunningPlatform",
     "connect",
     "ensure_running",
+    "failures_in",
     "find_home",
     "find_running",
     "has_crashed",

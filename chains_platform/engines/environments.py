@@ -28,7 +28,7 @@ RUNTIME_REQUIREMENTS: Final = (
     "httpx>=0.25",
     "msgpack>=1.0.5",
     "pydantic>=2.7",
-    "uvicorn>=0.27",
+    "uvicorn>=0.35",
     "websockets>=12",
 )
 """What `chains_runtime` and `truss_chains` need; loose, so that a user's stack decides."""

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -307,3 +308,22 @@ def test_two_packagings_are_byte_identical(chains: Chains, glue: Path) -> None:
 
     assert tree("one") == tree("two")
     assert any(name.endswith("config.yaml") for name in tree("one"))
+
+
+def test_a_taken_port_is_a_diagnostic(chains: Chains) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = chains.run("platform", "run", "--port", str(port))
+
+    assert done.code == 4
+    assert f"error[CH308]: port {port}" in done.err
+    assert "CHAINS-FAILED" not in done.out + done.err
+    assert chains.processes() == []
+
+
+def test_a_chain_that_is_not_valid_starts_no_platform(chains: Chains) -> None:
+    done = chains.run("push", "nowhere.py")
+
+    assert done.code == 1
+    assert "error[CH150]" in done.err
+    assert not (chains.home / "platform").exists()
