@@ -39,6 +39,7 @@ def read_file(request: Mapping[str, Any]) -> dict[str, object]:
     """The answer to `request` (see `discovery_child`)."""
     source = Path(request["source"])
     sys.argv = [str(source)]
+    sys.dont_write_bytecode = True  # two saves of one size within a second look the same to cached bytecode
     sys.path.insert(0, str(source.parent))
     if request["placeholders"]:
         sys.meta_path.append(PlaceholderFinder(request["placeholders"], source.parent))

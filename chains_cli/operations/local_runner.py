@@ -67,6 +67,7 @@ def main() -> None:
     request: Request = json.loads(sys.stdin.buffer.read())
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.meta_path.insert(0, _OwnPackages(request["root"]))
+    sys.dont_write_bytecode = True  # two saves of one size within a second look the same to cached bytecode
     sys.path.insert(0, request["workspace"])
     sys.argv = [request["source"]]
     frames = Frames(fd)

@@ -58,7 +58,8 @@ def pushed(platform: Chains, request: pytest.FixtureRequest) -> Iterator[GetPush
 
 def _programs(item: pytest.Item) -> tuple[str, ...]:
     """What the test's module says that it needs: `PROGRAM = ("file", "Entrypoint")`, or `PROGRAMS`."""
-    if not isinstance(item, pytest.Function) or item.get_closest_marker("e2e") is None:
+    is_ours = "conformance" in item.path.parts and item.get_closest_marker("e2e") is not None
+    if not isinstance(item, pytest.Function) or not is_ours:
         return ()
     module = item.module
     return getattr(module, "PROGRAMS", None) or getattr(module, "PROGRAM", ())[:1]

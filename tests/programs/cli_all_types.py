@@ -7,9 +7,10 @@ import enum
 import pathlib
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, Optional, TypedDict, TypeVar, Union
+from typing import Annotated, Any, Generic, Literal, NamedTuple, Optional, TypeVar, Union
 
 from pydantic import BaseModel, Field, JsonValue, RootModel
+from typing_extensions import NotRequired, TypedDict
 
 import truss_chains as chains
 from truss_chains.pydantic_numpy import NumpyArrayField

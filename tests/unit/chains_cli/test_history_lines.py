@@ -5,7 +5,7 @@ from typing import Any
 from chains_cli.console.palette import Palette
 from chains_cli.console.status import history_lines
 from chains_cli.operations.inspect import HistoryResult, history
-from chains_protocol.control import Event, EventKind
+from chains_protocol.control import ChainInfo, Event, EventKind
 from chains_protocol.patch import Action, ChainletOutcome, PatchOutcome
 
 DIGEST = "0" * 64
@@ -57,6 +57,9 @@ class Told:
 
     def __init__(self, *events: Event) -> None:
         self._events = events
+
+    def chain(self, chain: str) -> ChainInfo:
+        return ChainInfo(name=chain, created_at=0.0)
 
     def events(self, chain: str, selector: str, *, follow: bool) -> tuple[Event, ...]:
         return self._events

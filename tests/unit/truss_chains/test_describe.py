@@ -313,12 +313,12 @@ def test_files_are_local_and_missing_ones_are_diagnostics(define, tmp_path):
     assert sources.requirements_file == str(tmp_path / "requirements.txt")
     assert sources.external_package_dirs == (str(tmp_path / "vendor"),)
     assert str(tmp_path) not in describe(found, "A").chainlet("A").spec.model_dump_json()
-    broken = define(source.format(image=image.format(directory="absent")))
+    broken = define(source.format(image=image.format(directory="not_there")))
     with pytest.raises(ChainsUsageError) as caught:
         describe(broken, "A")
     (problem,) = caught.value.diagnostics
     assert (problem.code, problem.location.line) == ("CH202", 3)
-    assert "absent" in problem.message and not problem.message.startswith("CH")
+    assert "not_there" in problem.message and not problem.message.startswith("CH")
 
 
 def test_v72_a_truss_chainlet(define, tmp_path):

@@ -433,3 +433,23 @@ def test_an_interpreter_that_does_not_start_says_so(tmp_path: Path) -> None:
     diagnostic = only(refused("only_one.py", python=str(python)))
     assert diagnostic.code is Code.INTERPRETER_UNUSABLE
     assert "no such version" in diagnostic.message
+
+
+def test_an_edit_of_the_same_size_in_the_same_second_is_seen(tmp_path: Path) -> None:
+    """Cached bytecode is told apart by second and size only, which two quick saves share."""
+    source = tmp_path / "chain.py"
+    source.write_text(
+        "import truss_chains as chains\nfrom named import NAME\n\n\n"
+        "@chains.mark_entrypoint\nclass Quick(chains.ChainletBase):\n"
+        "    remote_config = chains.RemoteConfig(name=NAME)\n\n"
+        "    async def run_remote(self) -> int:\n        return 1\n"
+    )
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    seen = []
+    for name in ("one", "two"):
+        (tmp_path / "named.py").write_text(f"NAME = {name!r}\n")
+        os.utime(tmp_path / "named.py", (1_000_000_000, 1_000_000_000))
+        spec = discover(source, report_output=lambda text: None, environ=environ)
+        seen.append(spec.chainlets[-1].spec.display_name)
+
+    assert seen == ["one", "two"]
