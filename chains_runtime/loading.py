@@ -106,8 +106,7 @@ class Loader:
     def _arguments(self, generation: Generation) -> dict[str, Any]:
         spec = generation.package.spec
         arguments: dict[str, Any] = {
-            dependency.parameter: self._dependency(generation, dependency)
-            for dependency in spec.dependencies
+            dependency.parameter: self._dependency(generation, dependency) for dependency in spec.dependencies
         }
         if spec.takes_context:
             routes = self.outbound.routes()
