@@ -115,15 +115,6 @@ class Resolver:
                 waiting += self.bases(*current)
         return tuple(found)
 
-    def external_base_names(self, module: str, name: str) -> frozenset[str]:
-        """Last parts of the names of all bases in the family."""
-        names = set()
-        for owner in self.family(module, name):
-            statement = self.class_of(*owner)
-            if statement is not None and statement.facts.class_facts is not None:
-                names |= {base[-1] if base else "" for base in statement.facts.class_facts.bases}
-        return frozenset(names)
-
     def _is_chainlet_base(self, module: str, base: tuple[str, ...], seen: frozenset[tuple[str, str]]) -> bool:
         hits = [
             h for h in self._name(module, base[0], base[1:], set()) if h.key.kind == SYMBOL and not h.rest
