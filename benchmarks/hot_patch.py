@@ -218,7 +218,7 @@ def chains_watch(cpu_s: Callable[[Callable[[], float]], None]) -> Iterator[Subje
         yield Subject(
             source, port, path, {"authorization": f"Bearer {token}", "content-type": "application/json"}
         )
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(20)
         log.wait(5)
     finally:

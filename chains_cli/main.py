@@ -10,8 +10,16 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
-    """`chains_cli.command_line.run`; interrupted while that is still being loaded, it says so, too."""
+    """`chains_cli.command_line.run`; interrupted while that is still being loaded, it says so, too.
+
+    As the console script (no `argv`), SIGTERM ends a command the way Ctrl-C does: a supervisor, or a
+    shell whose background jobs ignore SIGINT, has no other.
+    """
     try:
+        if argv is None:
+            import signal
+
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         from chains_cli.command_line import run
 
         return run(argv, world)

@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -23,9 +23,6 @@ from chains_protocol.errors import DiagnosticsError
 from chains_protocol.replica import ReplicaLaunch
 from chains_protocol.routes import ReplicaRoutes
 from chains_runtime.package import open_package
-
-if TYPE_CHECKING:
-    from chains_runtime.replica import Replica
 
 WRONG_LAUNCH: Final = 2
 END_WITHIN_S: Final = 5.0
@@ -46,17 +43,11 @@ def main(argv: list[str]) -> int:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: what the user prints is read line by line
     from chains_runtime.serving import serve
 
-    return asyncio.run(
-        serve(launch, package, listener, lambda replica, code: _end(replica, code, arguments.socket))
-    )
+    return asyncio.run(serve(launch, package, listener, lambda code: _end(code, arguments.socket)))
 
 
-def _end(replica: "Replica", code: int, socket_path: str | None) -> None:
-    """Say why, and see to it that nothing keeps the process alive: user code may block in a thread."""
-    if code:
-        from chains_runtime.serving import report_failure
-
-        report_failure(replica)
+def _end(code: int, socket_path: str | None) -> None:
+    """See to it that nothing keeps the process alive: user code may block in a thread."""
     if socket_path:
         Path(socket_path).unlink(missing_ok=True)
     timer = threading.Timer(END_WITHIN_S, os._exit, (code,))

@@ -38,6 +38,7 @@ class Replica:
         launch: what the platform told.
         package: the Chainlet to run.
         queue_limit: calls that may wait for a slot; more are answered 503.
+        report: is told why a start failed before anybody can ask, since who asks may end us at once.
         clock: monotonic seconds.
     """
 
@@ -47,6 +48,7 @@ class Replica:
         package: OpenPackage,
         *,
         queue_limit: int = DEFAULT_QUEUE_LIMIT,
+        report: Callable[[tuple[Diagnostic, ...]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.launch = launch
@@ -72,6 +74,7 @@ class Replica:
         self.in_flight = 0
         self.finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """Gets the exit code when the process should end."""
+        self._report = report
         self._clock = clock
         self._pool: ThreadPoolExecutor | None = None
         self._next_number = 1
@@ -118,13 +121,14 @@ class Replica:
 
     def fail(self, error: BaseException, generation: Generation) -> None:
         """Keep what is wrong and ask the process to end."""
-        self.state = ReplicaState.FAILED
         self.diagnostics = load_failure(
             error,
             chainlet=self.package.spec.display_name,
             paths=self.paths,
             roots=[generation.package.source_root],
         )
+        self._report(self.diagnostics)
+        self.state = ReplicaState.FAILED
         self.end(1)
 
     def take_number(self) -> int:

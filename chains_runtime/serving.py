@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from chains_protocol.errors import DiagnosticsError
+from chains_protocol.errors import Diagnostic, DiagnosticsError
 from chains_protocol.replica import ReplicaLaunch
 from chains_runtime.hotswap.transactions import Patcher
 from chains_runtime.http_server import HttpServer
@@ -58,7 +58,7 @@ async def serve(
     launch: ReplicaLaunch,
     package: OpenPackage,
     listener: socket.socket,
-    at_end: Callable[[Replica, int], None],
+    at_end: Callable[[int], None],
 ) -> int:
     """Serve until drained or failed; returns the exit code.
 
@@ -66,10 +66,9 @@ async def serve(
         launch: what the platform told.
         package: the Chainlet to run.
         listener: a bound socket.
-        at_end: called with the replica and the exit code as soon as the end has come, before
-            anything is waited for.
+        at_end: called with the exit code as soon as the end has come, before anything is waited for.
     """
-    replica = Replica(launch, package)
+    replica = Replica(launch, package, report=report_failure)
     set_up_logging(
         debug=package.spec.options.enable_debug_logs,
         shown=lambda text: replica.paths.text(text, replica.source_roots()),
@@ -84,7 +83,7 @@ async def serve(
     await server.listen(listener, BACKLOG)
     loading = loop.create_task(_load(replica, patcher, websockets))
     code = await replica.finished
-    at_end(replica, code)
+    at_end(code)
     loading.cancel()
     await server.close(CLOSE_WITHIN_S)
     await websockets.close(CLOSE_WITHIN_S)
@@ -104,13 +103,13 @@ async def _load(replica: Replica, patcher: Patcher, websockets: WebSocketServer)
         _LOG.debug("The package's source can't be analysed yet: %s", error)
 
 
-def report_failure(replica: Replica) -> None:
+def report_failure(diagnostics: tuple[Diagnostic, ...]) -> None:
     """The one line on stdout that the platform looks for."""
     from pydantic_core import to_json
 
-    line = to_json([d.model_dump(mode="json") for d in replica.diagnostics]).decode()
+    line = to_json([d.model_dump(mode="json") for d in diagnostics]).decode()
     sys.stdout.write(f"CHAINS-FAILED {line}\n")
     sys.stdout.flush()
 
 
-__all__ = ["bind_tcp", "bind_unix", "report_failure", "serve"]
+__all__ = ["bind_tcp", "bind_unix", "serve"]

@@ -7,7 +7,6 @@ processes live in a temporary directory until the demo ends.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -122,7 +121,7 @@ def main() -> None:
             print("\nThe answer changed; the model kept its process and was loaded once.", flush=True)
         finally:
             if watcher is not None:
-                watcher.send_signal(signal.SIGINT)
+                watcher.terminate()  # as Ctrl-C, which background jobs of a shell ignore
                 watcher.wait()
             demo.show("platform", "down")
 

@@ -92,13 +92,15 @@ class Watch:
 
 
 @contextmanager
-def watching(chains: Chains, source: str = "chain.py") -> Iterator[Watch]:
+def watching(
+    chains: Chains, source: str = "chain.py", *, end: signal.Signals = signal.SIGINT
+) -> Iterator[Watch]:
     process = chains.start("watch", source, "--output", "json")
     watch = Watch(process)
     try:
         watch.wait("watching", lambda w: bool(w.of("watching")))
         yield watch
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end)
         assert process.wait(30) == 0, "".join(watch.raw)
     finally:
         if process.poll() is None:

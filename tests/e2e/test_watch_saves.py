@@ -1,5 +1,6 @@
 """Saves that `chains watch` patches: types that change, a model in the same file, many files."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_editing_glue_never_loads_the_model_of_its_file_again(chains: Chains, tm
     loads = tmp_path / "loads"
     file = chains.cwd / "chain.py"
     file.write_text(MODEL.format(loads=loads))
-    with watching(chains):
+    with watching(chains, end=signal.SIGTERM):
         ((pid, count),) = replica_facts(deployment(chains, "one-file"), "Answer")
         logged = loads.read_text()
         assert logged.splitlines().count(str(pid)) == 1
