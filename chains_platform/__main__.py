@@ -64,7 +64,7 @@ def _gateway(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
 
 
 def _serve(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
-    from chains_platform.supervise import ServeOptions, serve
+    from chains_platform.daemons.supervise import ServeOptions, serve
 
     chosen = ServeOptions(
         home=options.home,

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chains_platform.blobs import BlobStore
-from chains_platform.distribution import Distribution
 from chains_platform.engines.engine import Engine
 from chains_platform.events import EventLog
 from chains_platform.ledger import Ledger
-from chains_platform.secrets import SecretStore
+from chains_platform.replicas.distribution import Distribution
+from chains_platform.secrets.store import SecretStore
 
 
 @dataclass(frozen=True)

@@ -6,31 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from chains_platform.adoption import adopt
 from chains_platform.blobs import BlobStore
-from chains_platform.deployments import Deployments
-from chains_platform.distribution import Distribution, GatewayAdmin, ReplicaConnect
+from chains_platform.deploying.deployments import Deployments
+from chains_platform.deploying.environments import Environments
+from chains_platform.deploying.removal import Removal
+from chains_platform.deploying.rollout import Rollout
 from chains_platform.engines.engine import Engine
-from chains_platform.environments import Environments
 from chains_platform.events import EventLog
-from chains_platform.health import HealthWatch, Probe, probe
 from chains_platform.housekeeping import Housekeeping
 from chains_platform.layout import Layout
 from chains_platform.ledger import Ledger
-from chains_platform.logs import Logs
 from chains_platform.parts import Parts, Timeouts
-from chains_platform.patches import Patches
-from chains_platform.reconciler import Reconciler
-from chains_platform.removal import Removal
-from chains_platform.replica_client import ReplicaClient
-from chains_platform.retirement import Retirement
-from chains_platform.rollout import Rollout
-from chains_platform.secrets import SecretStore
-from chains_platform.smoke import SmokeCall, smoke_call
+from chains_platform.patches.patches import Patches
+from chains_platform.patches.retirement import Retirement
+from chains_platform.patches.smoke import SmokeCall, smoke_call
+from chains_platform.patches.switching import Switch
+from chains_platform.replicas.adoption import adopt
+from chains_platform.replicas.client import ReplicaClient
+from chains_platform.replicas.distribution import Distribution, GatewayAdmin, ReplicaConnect
+from chains_platform.replicas.health import HealthWatch, Probe, probe
+from chains_platform.replicas.logs import Logs
+from chains_platform.replicas.reconciler import Reconciler
+from chains_platform.secrets.store import SecretStore
+from chains_platform.secrets.tokens import Tokens
 from chains_platform.store.store import Store
 from chains_platform.store.writer import Writer, opening
-from chains_platform.switching import Switch
-from chains_platform.tokens import Tokens
 
 _ID_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"  # none that are taken for one another
 

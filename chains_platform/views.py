@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from chains_platform.announcing import set_state
+from chains_platform.replicas.announcing import set_state
 from chains_platform.state import PRODUCTION, DeploymentRecord, ReplicaRecord, SetRecord, State
 from chains_protocol.control import (
     ChainInfo,

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from chains_platform.api.answers import event_stream, parse, reply
 from chains_platform.api.endpoints import Endpoint, flag, name_of, number
-from chains_platform.distribution import LOST
 from chains_platform.refusals import unknown_chain, unknown_chainlet, unknown_version
+from chains_platform.replicas.distribution import LOST
 from chains_platform.services import Services
 from chains_platform.state import DeploymentRecord, ReplicaRecord
 from chains_platform.views import chain_info, deployment_info, version_list

@@ -7,9 +7,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chains_platform.deploying.validation import NAME
 from chains_platform.refusals import bad_request
 from chains_platform.services import Services
-from chains_platform.validation import NAME
 from chains_protocol.digest import is_digest
 
 Handler = Callable[[Services, Request], Awaitable[Response]]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chains_platform.api.answers import error_response
-from chains_platform.tokens import check
+from chains_platform.secrets.tokens import check
 from chains_protocol.blobs import MAX_BATCH_BYTES
 from chains_protocol.errors import Code, Diagnostic
 from chains_protocol.rpc import bearer_token

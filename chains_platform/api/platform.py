@@ -13,7 +13,7 @@ from chains_platform.api.answers import parse, reply
 from chains_platform.api.endpoints import Endpoint, digest_of, name_of
 from chains_platform.blobs import unwritable
 from chains_platform.refusals import bad_request, unknown_blob
-from chains_platform.secret_delivery import deliver
+from chains_platform.secrets.delivery import deliver
 from chains_platform.services import Services
 from chains_protocol.base import Reply
 from chains_protocol.blobs import decode_blobs

@@ -14,8 +14,8 @@ from chains_platform.gateway.access import token_matches
 from chains_platform.gateway.calls import Refusal, Router
 from chains_platform.gateway.connection import Request
 from chains_platform.gateway.table import Table
-from chains_platform.http1 import Client
 from chains_platform.layout import write_private
+from chains_platform.net.http1 import Client
 from chains_protocol.routes import GatewayRoutes, GatewayStatus
 from chains_protocol.rpc import JSON_TYPE
 

@@ -18,7 +18,7 @@ from chains_platform.gateway.forward import Forwarder
 from chains_platform.gateway.server import Server
 from chains_platform.gateway.table import Table
 from chains_platform.gateway.tunnel import Tunnel
-from chains_platform.http1 import Client
+from chains_platform.net.http1 import Client
 from chains_protocol.replica import ADMIN_PREFIX
 from chains_protocol.routes import GatewayTarget
 

@@ -13,8 +13,8 @@ from typing import Final, cast
 
 import httptools
 
-from chains_platform.http1 import Headers
-from chains_platform.inflow import Inflow
+from chains_platform.net.http1 import Headers
+from chains_platform.net.inflow import Inflow
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_PIPELINED: Final = 16

@@ -8,7 +8,7 @@ from typing import Final
 
 from chains_platform.gateway.calls import Call, Chosen, Refusal, Router
 from chains_platform.gateway.connection import Request
-from chains_platform.http1 import Answer, Broken, Client, ConnectFailed, Headers, Unanswered
+from chains_platform.net.http1 import Answer, Broken, Client, ConnectFailed, Headers, Unanswered
 from chains_protocol.routes import GatewayTarget
 from chains_protocol.rpc import AUTHORIZATION, DEADLINE, PREDICT_PATH, REQUEST_ID, REVISION, Revision
 

@@ -6,13 +6,14 @@ import signal
 import socket
 from typing import Final
 
-from chains_platform import ports, processes
+from chains_platform import processes
+from chains_platform.daemons import ports
+from chains_platform.daemons.gateway import GatewayRun
+from chains_platform.daemons.locks import hold_lock
 from chains_platform.gateway.access import Access
 from chains_platform.gateway.app import Gateway, GatewaySettings, serve
-from chains_platform.gateway_process import GatewayRun
 from chains_platform.layout import Layout, write_private
-from chains_platform.locks import hold_lock
-from chains_platform.tokens import Tokens
+from chains_platform.secrets.tokens import Tokens
 
 _GRACE_S: Final = 10.0
 """So long requests, streams and websockets get to end."""

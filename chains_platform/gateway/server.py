@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from chains_platform.gateway.connection import Connection, Handler
-from chains_platform.inflow import receive_buffer
+from chains_platform.net.inflow import receive_buffer
 
 _IDLE_S: Final = 300.0
 """A connection on which nothing happens is closed after so long."""

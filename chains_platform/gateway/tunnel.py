@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from chains_platform.gateway.calls import Call, Chosen, Refusal, Router
 from chains_platform.gateway.connection import Request
 from chains_platform.gateway.forward import forwarded_head
-from chains_platform.http1 import UNIX_SCHEME, ConnectFailed
-from chains_platform.inflow import Inflow
+from chains_platform.net.http1 import UNIX_SCHEME, ConnectFailed
+from chains_platform.net.inflow import Inflow
 from chains_protocol.routes import GatewayTarget
 from chains_protocol.rpc import WEBSOCKET_PATH, Revision
 

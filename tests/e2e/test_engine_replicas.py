@@ -12,9 +12,9 @@ import pytest
 
 from chains_platform.engines.engine import ReplicaHandle, StartRequest
 from chains_platform.engines.process import ProcessEngine, open_engine
-from chains_platform.http1 import Client, request_head
 from chains_platform.layout import Layout
-from chains_platform.replica_client import ReplicaClient
+from chains_platform.net.http1 import Client, request_head
+from chains_platform.replicas.client import ReplicaClient
 from chains_protocol.errors import Code, DiagnosticsError
 from chains_protocol.manifest import SOURCE_DIR, SPEC_FILE, EnvironmentSpec
 from chains_protocol.replica import ReplicaLaunch, ReplicaState

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chains_platform.http1 import Broken, Client, ConnectFailed, Unanswered, request_head
+from chains_platform.net.http1 import Broken, Client, ConnectFailed, Unanswered, request_head
 
 pytestmark = pytest.mark.e2e
 

@@ -15,12 +15,13 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from chains_platform import ports, processes
-from chains_platform.gateway_process import GatewayProcess, GatewayRun
+from chains_platform import processes
+from chains_platform.daemons import ports
+from chains_platform.daemons.gateway import GatewayProcess, GatewayRun
 from chains_platform.layout import Layout, PlatformFile, find_layout
 from chains_platform.processes import ProcessId
-from chains_platform.replica_client import GatewayClient
-from chains_platform.tokens import Tokens
+from chains_platform.replicas.client import GatewayClient
+from chains_platform.secrets.tokens import Tokens
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.routes import GatewayRoute, GatewayRoutes, GatewayTarget
 

@@ -14,12 +14,12 @@ import websockets.asyncio.client as ws_client
 import websockets.asyncio.server as ws_server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from chains_platform import ports
+from chains_platform.daemons import ports
 from chains_platform.gateway.access import Access
 from chains_platform.gateway.app import Gateway, GatewaySettings, Listener, serve
 from chains_platform.gateway.connection import Request
 from chains_platform.gateway.server import Server
-from chains_platform.replica_client import GatewayClient
+from chains_platform.replicas.client import GatewayClient
 from chains_protocol.errors import DiagnosticsError
 from chains_protocol.routes import GatewayRoute, GatewayRoutes, GatewayTarget, ReplicaSet
 

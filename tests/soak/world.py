@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from chains_platform.replica_client import ReplicaClient
-from chains_platform.tokens import Tokens
+from chains_platform.replicas.client import ReplicaClient
+from chains_platform.secrets.tokens import Tokens
 from chains_protocol.digest import bytes_digest, tree_digest
 from chains_protocol.manifest import SPEC_FILE, ChainManifest, FileEntry, PackageManifest
 from chains_protocol.patch import Action, PatchOutcome

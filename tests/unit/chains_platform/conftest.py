@@ -12,9 +12,9 @@ import pytest
 from chains_platform.api.app import create_app
 from chains_platform.layout import Layout
 from chains_platform.parts import Timeouts
+from chains_platform.secrets.tokens import Tokens
 from chains_platform.services import Services, open_services
 from chains_platform.state import DeploymentRecord, State
-from chains_platform.tokens import Tokens
 from chains_protocol.control import DeploymentKind, DeploymentState, DeployRequest
 from chains_protocol.manifest import ChainManifest
 from tests.unit.chains_platform.fakes import BYTES, FakeEngine, FakeGateway, FakeSmoke

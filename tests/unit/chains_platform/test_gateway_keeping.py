@@ -4,9 +4,9 @@ import asyncio
 import logging
 from pathlib import Path
 
-from chains_platform.gateway_process import GatewayProcess, GatewayRun
+from chains_platform.daemons.gateway import GatewayProcess, GatewayRun
 from chains_platform.layout import find_layout
-from chains_platform.replica_client import GatewayClient
+from chains_platform.replicas.client import GatewayClient
 
 NOBODY = 2**31 - 1
 """No process has this id."""

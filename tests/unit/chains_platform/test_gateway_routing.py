@@ -9,7 +9,7 @@ from chains_platform.gateway.calls import Refusal, Router
 from chains_platform.gateway.flight import Balance, Flights
 from chains_platform.gateway.forward import forwarded_headers
 from chains_platform.gateway.table import Table
-from chains_platform.replica_client import has_open
+from chains_platform.replicas.client import has_open
 from chains_protocol.routes import GatewayRoute, GatewayRoutes, GatewayTarget, ReplicaSet
 from chains_protocol.rpc import Revision
 

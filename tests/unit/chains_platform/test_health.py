@@ -2,7 +2,7 @@
 
 import pytest
 
-from chains_platform.health import DEFAULT_RESTART_S, Thresholds, Verdict, judge
+from chains_platform.replicas.health import DEFAULT_RESTART_S, Thresholds, Verdict, judge
 from chains_protocol.errors import Code
 from chains_protocol.replica import ReplicaState
 from tests.unit.chains_platform.conftest import Plane

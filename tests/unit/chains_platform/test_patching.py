@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from chains_platform.patching import Beside, InPlace, find_conflicts, heavier, make_plan, next_packages
+from chains_platform.patches.planning import (
+    Beside,
+    InPlace,
+    find_conflicts,
+    heavier,
+    make_plan,
+    next_packages,
+)
 from chains_platform.state import State
 from chains_protocol.manifest import PackageManifest
 from chains_protocol.patch import Action, ChainletPatch, PatchRequest

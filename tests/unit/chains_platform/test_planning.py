@@ -1,6 +1,6 @@
 """What a push would do, and why."""
 
-from chains_platform.planning import plan, reusable_set
+from chains_platform.deploying.planning import plan, reusable_set
 from chains_platform.state import State
 from chains_protocol.control import DeployAction, DeployReason, PlanReply
 from chains_protocol.errors import Code, Diagnostic

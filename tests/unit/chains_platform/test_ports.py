@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from chains_platform import ports
+from chains_platform.daemons import ports
 
 
 async def test_connections_of_a_bound_socket_answer_without_delay() -> None:

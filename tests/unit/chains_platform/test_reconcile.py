@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chains_platform.reconcile import (
+from chains_platform.replicas.reconcile import (
     Forget,
     Launch,
     Relaunch,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from chains_platform import changes
-from chains_platform.routing import GATEWAY, gateway_routes, replica_routes
+from chains_platform.replicas.routing import GATEWAY, gateway_routes, replica_routes
 from chains_platform.state import SetRecord, State, settings_key
 from chains_protocol.manifest import PackageManifest
 from chains_protocol.replica import ReplicaState

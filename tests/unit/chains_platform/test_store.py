@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from chains_platform import changes
 from chains_platform.events import EventLog
 from chains_platform.ledger import Ledger
-from chains_platform.secrets import CHAIN_KEY, SecretStore, missing_secrets
+from chains_platform.secrets.store import CHAIN_KEY, SecretStore, missing_secrets
 from chains_platform.state import ChainRecord, EnvironmentMove, LogSource, State
 from chains_platform.store import schema
 from chains_platform.store.store import Store, differences

@@ -7,7 +7,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from chains_platform.layout import Layout
-from chains_platform.tokens import Tokens, check
+from chains_platform.secrets.tokens import Tokens, check
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chains_platform.validation import check_manifest
+from chains_platform.deploying.validation import check_manifest
 from chains_protocol.digest import tree_digest
 from chains_protocol.errors import Code
 from chains_protocol.manifest import FileEntry, PackageManifest

@@ -7,8 +7,8 @@ replaced is another matter: what runs keeps the one it started with.
 from dataclasses import replace
 
 from chains_platform.ledger import Ledger
-from chains_platform.reconciler import Reconciler
-from chains_platform.secrets import missing_secrets
+from chains_platform.replicas.reconciler import Reconciler
+from chains_platform.secrets.store import missing_secrets
 from chains_platform.state import DeploymentRecord, State
 from chains_protocol.errors import Code, Diagnostic, Severity
 from chains_protocol.replica import ReplicaState

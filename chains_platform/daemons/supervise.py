@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from chains_platform import ports, processes
-from chains_platform.gateway_process import GatewayProcess, GatewayRun, local_url
+from chains_platform import processes
+from chains_platform.daemons import ports
+from chains_platform.daemons.gateway import GatewayProcess, GatewayRun, local_url
+from chains_platform.daemons.locks import hold_lock
 from chains_platform.layout import Layout, PlatformFile, find_layout
-from chains_platform.locks import hold_lock
-from chains_platform.replica_client import GatewayClient
-from chains_platform.tokens import Tokens
+from chains_platform.replicas.client import GatewayClient
+from chains_platform.secrets.tokens import Tokens
 
 if TYPE_CHECKING:
     from chains_platform.services import Services

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from chains_platform.distribution import Distribution
-from chains_platform.http1 import Client, request_head
+from chains_platform.net.http1 import Client, request_head
 from chains_platform.parts import Parts
-from chains_platform.reconciler import Reconciler
+from chains_platform.replicas.distribution import Distribution
+from chains_platform.replicas.reconciler import Reconciler
 from chains_platform.rounds import Rounds
 from chains_platform.state import ReplicaRecord, State
 from chains_protocol.errors import Code, Diagnostic

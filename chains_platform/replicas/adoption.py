@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import replace
 
 from chains_platform import changes
-from chains_platform.distribution import LOST, Distribution
 from chains_platform.engines.engine import Engine
 from chains_platform.ledger import Ledger
-from chains_platform.reconciler import Reconciler, handle_of
+from chains_platform.replicas.distribution import LOST, Distribution
+from chains_platform.replicas.reconciler import Reconciler, handle_of
 from chains_platform.state import DeploymentRecord, ReplicaRecord, State
 from chains_protocol.control import DeploymentState
 from chains_protocol.errors import Code, Diagnostic

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from chains_platform.patching import Beside, InPlace, PatchPlan
+from chains_platform.patches.planning import Beside, InPlace, PatchPlan
 from chains_platform.state import DeploymentRecord, ReplicaRecord, SetRecord
 from chains_protocol.patch import Action, ChainletOutcome, PatchOutcome
 from chains_protocol.replica import ReplicaStatus

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from chains_platform.inflow import Inflow, receive_buffer
+from chains_platform.net.inflow import Inflow, receive_buffer
 
 UNIX_SCHEME: Final = "unix:"
 Headers = list[tuple[bytes, bytes]]

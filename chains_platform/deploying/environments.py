@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from chains_platform import changes
-from chains_platform.deployments import Deployments, begun
+from chains_platform.deploying.deployments import Deployments, begun
+from chains_platform.deploying.rollout import Rollout
 from chains_platform.parts import Parts
+from chains_platform.patches.switching import Switch, without_superseded
 from chains_platform.refusals import bad_request, unknown_chain, unknown_environment
-from chains_platform.rollout import Rollout
 from chains_platform.state import DeploymentRecord, State
-from chains_platform.switching import Switch, without_superseded
 from chains_protocol.control import DeploymentState, EventKind
 
 

@@ -7,8 +7,13 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
-from chains_platform import changes, planning
+from chains_platform import changes
+from chains_platform.deploying import planning
+from chains_platform.deploying.rollout import Rollout
+from chains_platform.deploying.validation import check_manifest
 from chains_platform.parts import Parts
+from chains_platform.patches.retirement import Retirement
+from chains_platform.patches.switching import Switch, without_superseded
 from chains_platform.refusals import (
     Refusal,
     bad_request,
@@ -16,12 +21,8 @@ from chains_platform.refusals import (
     unknown_chain,
     unknown_deployment,
 )
-from chains_platform.retirement import Retirement
-from chains_platform.rollout import Rollout
-from chains_platform.secrets import missing_secrets
+from chains_platform.secrets.store import missing_secrets
 from chains_platform.state import ChainRecord, DeploymentRecord, SetRecord, State
-from chains_platform.switching import Switch, without_superseded
-from chains_platform.validation import check_manifest
 from chains_protocol.control import (
     DeploymentKind,
     DeploymentState,

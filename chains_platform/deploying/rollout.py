@@ -9,8 +9,8 @@ from functools import partial
 
 from chains_platform import changes
 from chains_platform.parts import Parts
-from chains_platform.reconcile import describe_failure
-from chains_platform.reconciler import start_limit_s
+from chains_platform.replicas.reconcile import describe_failure
+from chains_platform.replicas.reconciler import start_limit_s
 from chains_platform.state import DeploymentRecord, SetRecord, State, settings_key
 from chains_protocol.control import EventKind
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError

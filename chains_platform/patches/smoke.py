@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any, Final, Protocol
 
-from chains_platform.http1 import Client, request_head
+from chains_platform.net.http1 import Client, request_head
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.rpc import (
     AUTHORIZATION,

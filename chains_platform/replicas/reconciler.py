@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from chains_platform import reconcile
-from chains_platform.announcing import Announcer
 from chains_platform.engines.engine import ReplicaHandle, StartRequest
 from chains_platform.parts import Parts
+from chains_platform.replicas import reconcile
+from chains_platform.replicas.announcing import Announcer
 from chains_platform.state import LogSource, ReplicaRecord, SetRecord, State
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.manifest import PackageManifest

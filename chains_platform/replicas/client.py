@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from chains_platform.http1 import Answer, Client, Unanswered, request_head
+from chains_platform.net.http1 import Answer, Client, Unanswered, request_head
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.replica import (
     ADMIN_PREFIX,

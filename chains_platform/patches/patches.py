@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from chains_platform import changes
-from chains_platform.deployments import Deployments
-from chains_platform.distribution import LOST
+from chains_platform.deploying.deployments import Deployments
+from chains_platform.deploying.rollout import Rollout
+from chains_platform.deploying.validation import require_manifest
 from chains_platform.parts import Parts
-from chains_platform.patch_run import PatchRun, committed
-from chains_platform.patching import (
+from chains_platform.patches.planning import (
     Beside,
     InPlace,
     find_conflicts,
@@ -20,13 +20,13 @@ from chains_platform.patching import (
     make_plan,
     next_packages,
 )
+from chains_platform.patches.retirement import Retirement
+from chains_platform.patches.run import PatchRun, committed
+from chains_platform.patches.smoke import SmokeCall
 from chains_platform.refusals import Refusal, bad_request, conflict
-from chains_platform.retirement import Retirement
-from chains_platform.rollout import Rollout
-from chains_platform.routing import GATEWAY, TokenOf
-from chains_platform.smoke import SmokeCall
+from chains_platform.replicas.distribution import LOST
+from chains_platform.replicas.routing import GATEWAY, TokenOf
 from chains_platform.state import DeploymentRecord, Edge, ReplicaRecord, State
-from chains_platform.validation import require_manifest
 from chains_protocol.control import EventKind
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.manifest import ChainManifest

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from chains_platform import routing
 from chains_platform.ledger import Ledger
+from chains_platform.replicas import routing
 from chains_platform.state import ReplicaRecord, State
 from chains_protocol.errors import DiagnosticsError
 from chains_protocol.replica import (

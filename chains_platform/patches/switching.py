@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from chains_platform import changes
-from chains_platform.distribution import LOST
 from chains_platform.parts import Parts
-from chains_platform.retirement import Retirement
+from chains_platform.patches.retirement import Retirement
+from chains_platform.replicas.distribution import LOST
 from chains_platform.state import DeploymentRecord, State
 from chains_protocol.control import DeploymentState, EventKind
 

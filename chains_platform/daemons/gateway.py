@@ -13,7 +13,7 @@ from chains_platform import processes
 from chains_platform.engines.process import parse_failure
 from chains_platform.layout import HOME_VARIABLE, Layout
 from chains_platform.processes import ProcessId
-from chains_platform.replica_client import GatewayClient
+from chains_platform.replicas.client import GatewayClient
 from chains_protocol.base import Reply
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 

@@ -6,8 +6,8 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from chains_platform import changes
-from chains_platform.distribution import LOST, Distribution
 from chains_platform.ledger import Ledger
+from chains_platform.replicas.distribution import LOST, Distribution
 from chains_platform.state import DeploymentRecord
 from chains_protocol.control import DeploymentState
 from chains_protocol.replica import ReplicaState

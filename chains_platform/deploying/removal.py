@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from chains_platform import changes
-from chains_platform.deployments import Deployments
+from chains_platform.deploying.deployments import Deployments
 from chains_platform.parts import Parts
+from chains_platform.patches.retirement import Retirement
+from chains_platform.patches.switching import Switch
 from chains_platform.refusals import bad_request, unknown_chain
-from chains_platform.retirement import Retirement
 from chains_platform.state import DeploymentRecord
-from chains_platform.switching import Switch
 from chains_protocol.control import DeploymentState
 
 

@@ -1,0 +1,1 @@
+"""The platform's own two processes, the control plane and the gateway."""

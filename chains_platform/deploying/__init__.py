@@ -1,0 +1,1 @@
+"""Deployments: planned, pushed, promoted, removed."""

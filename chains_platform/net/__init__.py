@@ -1,0 +1,1 @@
+"""HTTP on the road of a request."""

@@ -1,0 +1,1 @@
+"""Hot patches of development deployments: prepared everywhere, switched in one step."""
