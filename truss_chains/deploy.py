@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _GENERATED: Final = ".chains_generated"
-_DISCOVERY: Final = "discovery_child.py"
+_DISCOVERY: Final = ("chains_cli", "discovery", "child.py")
 
 
 def push(  # noqa: PLR0917 (a published signature)
@@ -157,7 +157,7 @@ def _source_of(entrypoint: Any) -> Path:  # whatever the caller passes
     validation.raise_if_any()
     if not is_chainlet_class(entrypoint):
         raise ChainsUsageError(f"`{entrypoint!r}` is no Chainlet class.", code=Code.BAD_ENTRYPOINT)
-    if Path(getattr(sys.modules["__main__"], "__file__", None) or "").name == _DISCOVERY:
+    if Path(getattr(sys.modules["__main__"], "__file__", None) or "").parts[-3:] == _DISCOVERY:
         raise ChainsUsageError(
             "`push` was called while the file was being read for a push; move the call below "
             '`if __name__ == "__main__":`.',

@@ -152,7 +152,7 @@ def _mocks(request: Request) -> dict[Any, Any]:
 
 def _load(request: Request) -> Any:
     if request["placeholders"]:
-        from chains_cli.placeholders import PlaceholderFinder
+        from chains_cli.discovery.placeholders import PlaceholderFinder
 
         sys.meta_path.append(PlaceholderFinder(request["placeholders"], Path(request["workspace"])))
     found: Any = importlib.import_module(request["module"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chains_cli import events
-from chains_cli.discovery import MockOption
+from chains_cli.discovery.discover import MockOption
 from chains_cli.events import Report
 from chains_cli.exits import Exit
 from chains_cli.operations.example import example_json, shell_quoted

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from chains_cli import events
-from chains_cli.discovery import MockOption, discover
+from chains_cli.discovery.discover import MockOption, discover
 from chains_cli.events import Report
 from chains_cli.settings import Settings
 from chains_protocol.errors import Code, Diagnostic, Severity

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chains_cli.discovery import discover
+from chains_cli.discovery.discover import discover
 from chains_cli.packaging.build import Target, build_packages
 from chains_cli.packaging.runtime_source import RUNTIME_REQUIREMENTS
 from chains_cli.packaging.write import write_packages

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chains_cli.discovery import discover
+from chains_cli.discovery.discover import discover
 from chains_cli.packaging.build import build_packages
 from chains_cli.packaging.package import ChainPackages
 from chains_cli.remotes import embedded

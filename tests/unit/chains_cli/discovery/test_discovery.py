@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chains_cli.discovery import MockOption, discover, fit_chain_name
+from chains_cli.discovery.discover import MockOption, discover, fit_chain_name
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.spec import ChainSpec
 from tests.conftest import find_interpreter

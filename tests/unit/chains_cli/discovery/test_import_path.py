@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from chains_cli.discovery import discover
+from chains_cli.discovery.discover import discover
 
 PROGRAM = """
 import sys

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from chains_cli.placeholders import PlaceholderFinder, PlaceholderUsedError, StandInBase, is_user_file
+from chains_cli.discovery.placeholders import (
+    PlaceholderFinder,
+    PlaceholderUsedError,
+    StandInBase,
+    is_user_file,
+)
 
 Run = Callable[[str], dict[str, Any]]
 

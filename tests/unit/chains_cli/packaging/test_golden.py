@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chains_cli.discovery import discover
+from chains_cli.discovery.discover import discover
 from chains_cli.packaging.build import Target, build_packages
 from chains_cli.packaging.package import ChainPackages, Package
 from chains_cli.packaging.runtime_source import RUNTIME_PACKAGES

@@ -1,6 +1,6 @@
 """The child of discovery: reads one user file in the user's interpreter and replies with data.
 
-Run by path: `PYTHON discovery_child.py REPLY_FD FAULT_FD REQUEST`. It replies with one JSON object
+Run by path: `PYTHON child.py REPLY_FD FAULT_FD REQUEST`. It replies with one JSON object
 on file descriptor REPLY_FD and then ends the process at once, whatever threads the file left
 running. FAULT_FD first gets a line that says that this is a Python at all; the fault handler
 writes there at a crash, and shortly before the deadline.
@@ -78,7 +78,7 @@ def main() -> None:
 
 def _read(request: dict[str, object]) -> dict[str, object]:
     try:
-        from chains_cli.discovery_read import read_file
+        from chains_cli.discovery.read import read_file
 
         return read_file(request)
     except Exception:  # what the user's file raises is a diagnostic already: this is our own failure

@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from chains_cli import discovery_mocks
-from chains_cli.discovery_find import ChainletClass, find_entrypoint
-from chains_cli.placeholders import PlaceholderFinder, PlaceholderUsedError, is_user_file
+from chains_cli.discovery import mocks as discovery_mocks
+from chains_cli.discovery.find import ChainletClass, find_entrypoint
+from chains_cli.discovery.placeholders import PlaceholderFinder, PlaceholderUsedError, is_user_file
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity, sort_diagnostics
 from chains_protocol.spec import ChainSpec, DiscoveryReply, PythonSpec
 from truss_chains import validation
@@ -36,7 +36,7 @@ class _Failure:
 
 
 def read_file(request: Mapping[str, Any]) -> dict[str, object]:
-    """The answer to `request` (see `discovery_child`)."""
+    """The answer to `request` (see `child`)."""
     source = Path(request["source"])
     sys.argv = [str(source)]
     sys.dont_write_bytecode = True  # two saves of one size within a second look the same to cached bytecode
@@ -243,7 +243,7 @@ def _user_traceback(error: BaseException) -> list[str]:
 
 
 def _strip(described: traceback.TracebackException, seen: set[int]) -> None:
-    own = Path(__file__).resolve().parent.parent
+    own = Path(__file__).resolve().parents[2]
     frames = [
         frame
         for frame in described.stack
@@ -259,7 +259,8 @@ def _strip(described: traceback.TracebackException, seen: set[int]) -> None:
 
 def _own_directories(root: Path) -> tuple[Path, ...]:
     sdk = root / "truss_chains"
-    return (root / "chains_cli", root / "chains_protocol", sdk, sdk / "validation")
+    tool = root / "chains_cli"
+    return (tool, tool / "discovery", root / "chains_protocol", sdk, sdk / "validation")
 
 
 def _is_absent(name: str, source: Path) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from chains_cli.discovery_process import ChildEnd, run_child
+from chains_cli.discovery.process import ChildEnd, run_child
 from chains_cli.interpreters import Interpreter, Origin, choose_interpreter, own_interpreter
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity
 from chains_protocol.spec import ChainSpec, DiscoveryReply
@@ -80,7 +80,7 @@ class _Request:
                 ],
                 "placeholders": list(self.placeholders),
                 "hang_dump_s": self.hang_dump_s,
-                "root": str(Path(__file__).resolve().parent.parent),
+                "root": str(Path(__file__).resolve().parents[2]),
             }
         )
 
@@ -123,7 +123,7 @@ def discover(
     for _ in range(_MAX_ROUNDS):
         output.start_round()
         end = run_child(
-            [interpreter.executable, str(Path(__file__).with_name("discovery_child.py"))],
+            [interpreter.executable, str(Path(__file__).with_name("child.py"))],
             request.to_json(),
             environ=environ,
             report_output=output.line,
