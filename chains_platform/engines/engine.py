@@ -113,5 +113,12 @@ class Engine(Protocol):
         """Ask the process to finish, wait at most `drain_timeout_s`, kill it; nothing of it remains."""
         ...
 
+    async def stop_strays(self, known: Collection[ReplicaHandle]) -> int:
+        """Kill replicas of this platform that are not among `known`; returns how many there were.
+
+        A control plane that is killed may have started some that nobody has a record of.
+        """
+        ...
+
 
 __all__ = ["Engine", "ReplicaHandle", "StartRequest"]

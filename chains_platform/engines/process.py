@@ -27,6 +27,7 @@ from chains_platform.engines.environments import Environments
 from chains_platform.engines.indexes import default_pip_files, installer_environment
 from chains_platform.engines.pythons import Pythons, managed_roots, own_interpreter, uv_runner
 from chains_platform.engines.runtime_tree import ensure_runtime_tree
+from chains_platform.engines.strays import REPLICA_MODULE, strays
 from chains_platform.layout import Layout
 from chains_platform.processes import ProcessId
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
@@ -98,7 +99,7 @@ class ProcessEngine:
         (request.log_dir / _START_FILE).write_text(json.dumps(offsets))
         package, python = str(request.package_dir), str(request.python)
         # -P: the working directory is not on the path; -s: nor the user's site-packages
-        module = [python, "-P", "-s", "-m", "chains_runtime"]
+        module = [python, "-P", "-s", "-m", REPLICA_MODULE]
         return processes.spawn(
             [*module, "--package", package, "--socket", str(socket)],
             environ=self._environment(request),
@@ -146,6 +147,13 @@ class ProcessEngine:
         self._exit_codes.pop(_process(handle), None)
         if handle.address.startswith("unix:"):
             Path(handle.address.removeprefix("unix:")).unlink(missing_ok=True)
+
+    async def stop_strays(self, known: Collection[ReplicaHandle]) -> int:
+        pids = {handle.pid for handle in known}
+        found = await asyncio.to_thread(strays, self.layout.sockets, pids)
+        for handle in found:
+            await self.stop(handle, 0.0)
+        return len(found)
 
     def _collect(self, handle: ReplicaHandle) -> None:
         """Reap a child that is gone and remember how it ended."""

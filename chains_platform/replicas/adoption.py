@@ -23,6 +23,7 @@ async def adopt(ledger: Ledger, engine: Engine, distribution: Distribution, reco
     ledger.apply(fail_unfinished)
     found = list(ledger.state.replicas.values())
     await asyncio.gather(*(_look_at(r, ledger, engine, distribution, reconciler) for r in found))
+    await engine.stop_strays([h for h in map(handle_of, ledger.state.replicas.values()) if h is not None])
 
 
 async def _look_at(

@@ -104,8 +104,16 @@ def chains(tmp_path: Path) -> Iterator[Chains]:
         yield tool
     finally:
         tool.run("platform", "down")
-        left = tool.processes()
+        left = {process: words(process) for process in tool.processes()}
         for process in left:
             process.kill()
         shutil.rmtree(home, ignore_errors=True)
-    assert not left, f"left running: {[p.cmdline() for p in left]}"
+    assert not left, f"left running: {list(left.values())}"
+
+
+def words(process: psutil.Process) -> str:
+    """Its command line, for a message; it may be ending right now."""
+    try:
+        return f"{process.pid}: {' '.join(process.cmdline())}"
+    except psutil.Error:
+        return f"{process.pid}: gone meanwhile"

@@ -222,3 +222,16 @@ async def test_waiting_is_bounded(kit: Kit, python: Path) -> None:
         await client.wait_ready(lambda: kit.engine.is_alive(handle), 2)
     assert caught.value.diagnostics[0].code is Code.REPLICA_START_TIMED_OUT
     await client.close()
+
+
+async def test_replicas_that_nobody_knows_are_killed(kit: Kit, python: Path) -> None:
+    """What a killed control plane had just started and not yet written down."""
+    request = kit.request(python)
+    unseen = await kit.start(request)
+    known = await kit.start(replace(request, replica_id="hello-2"))
+    await kit.ready(known)
+
+    assert await kit.engine.stop_strays([known]) == 1
+
+    assert (kit.engine.is_alive(unseen), kit.engine.is_alive(known)) == (False, True)
+    assert await kit.engine.stop_strays([known]) == 0

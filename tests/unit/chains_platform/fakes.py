@@ -344,6 +344,12 @@ class FakeEngine:
         self.stops.append(self.replicas[handle.address].name)
         self.replicas[handle.address].die()
 
+    async def stop_strays(self, known: Collection[ReplicaHandle]) -> int:
+        found = [r for r in self.running() if r.handle.pid not in {handle.pid for handle in known}]
+        for replica in found:
+            replica.die()
+        return len(found)
+
 
 class FakeSmoke:
     """Notes the trial calls; `error` lets them fail."""

@@ -1,6 +1,7 @@
 """Replicas' lives: crashes, restarts, giving up; and taking over from an earlier control plane."""
 
 import asyncio
+from dataclasses import replace
 
 from chains_platform.state import ReplicaRecord, State
 from chains_protocol.control import DeploymentKind, DeploymentState, DeployRequest
@@ -203,6 +204,22 @@ async def test_replicas_that_live_are_adopted(plane: Plane) -> None:
     assert plane.is_active(record)
     assert plane.gateway.selectors()["production"] == record.id
     assert plane.gateway.table.serial > plane.gateway.tables[0].serial
+
+
+async def test_a_replica_that_was_never_written_down_is_stopped(plane: Plane) -> None:
+    """A control plane may be killed between starting a process and recording it."""
+    await plane.push(manifest(MODEL))
+    (model,) = plane.engine.running("Model")
+
+    def started_unseen() -> None:
+        handle = replace(model.handle, pid=99, address="unix:/fake/unseen")
+        plane.engine.replicas[handle.address] = FakeReplica(
+            model.request, handle, "Model", plane.engine.script
+        )
+
+    await plane.restart(meanwhile=started_unseen)
+
+    assert plane.engine.running() == [model]
 
 
 async def test_adopted_replicas_are_watched(plane: Plane) -> None:
