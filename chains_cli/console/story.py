@@ -74,7 +74,7 @@ def _(event: events.BuildOutput, cwd: Path, palette: Palette) -> Sequence[str]:
 @story_lines.register
 def _(event: events.Patched, cwd: Path, palette: Palette) -> Sequence[str]:
     word = event.action if event.action != "unchanged" else palette.dim(event.action)
-    took = f" in {milliseconds_text(event.elapsed_ms)}" if event.action != "unchanged" else ""
+    took = f" in {milliseconds_text(event.elapsed_ms)}" if event.elapsed_ms else ""
     old = f"; {event.calls_on_old} calls still run the old code" if event.calls_on_old else ""
     why = f": {'; '.join(event.reasons)}" if event.reasons else ""
     return (f"  {palette.bold(event.chainlet)} {palette.good(word)}{took}{why}{old}",)

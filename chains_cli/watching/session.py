@@ -305,6 +305,11 @@ class WatchSession:
                     is_skipped,
                 )
             )
+        results += [
+            ChainletResult(fact.display_name, fact.action, fact.reasons, fact.elapsed_ms, fact.calls_on_old)
+            for name, fact in told.items()
+            if all(name != decision.display_name for decision in decisions)
+        ]
         version = self._state.base.version
         self._report(RoundFinished(version, tuple(results), self._since(started), outcome is not None))
 

@@ -123,7 +123,18 @@ class Deployment:
             )
             for p in changed
         )
-        return PatchOutcome(committed=True, version=self.base.version, chainlets=outcomes)
+        wanted = {p.display_name for p in packages}
+        removed = tuple(
+            ChainletOutcome(
+                display_name=name,
+                action=Action.REDEPLOYED,
+                package_digest=digest,
+                reasons=("it is no longer part of the chain",),
+            )
+            for name, digest in running.items()
+            if name not in wanted
+        )
+        return PatchOutcome(committed=True, version=self.base.version, chainlets=(*outcomes, *removed))
 
 
 class Bench:

@@ -119,7 +119,7 @@ def test_an_added_chainlet_is_deployed_with_the_others_kept(bench: Bench) -> Non
 def test_a_removed_chainlet_goes(bench: Bench) -> None:
     bench.spec = chain(bench.root, chainlet("Glue"))
     bench.save("chain.py", "self, model: Model = chains.depends(Model)", "self")
-    assert bench.actions == {"Glue": Action.REDEPLOYED}
+    assert bench.actions == {"Glue": Action.REDEPLOYED, "Model": Action.REDEPLOYED}
     assert [p.spec.display_name for p in bench.target.base.manifest.packages] == ["Glue"]
 
 
