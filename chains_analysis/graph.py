@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
+from chains_analysis.classes import ClassFacts, Member
 from chains_analysis.effects import LoadEffects
+from chains_analysis.fingerprints import hash_of
 from chains_analysis.inert import Kind
 from chains_analysis.nodes import (
     EDGE,
@@ -20,7 +22,7 @@ from chains_analysis.nodes import (
     Key,
 )
 from chains_analysis.resolution import ModuleReader, Resolver
-from chains_analysis.symbols import ClassFacts, Member, ModuleFacts, Statement, hash_of
+from chains_analysis.symbols import ModuleFacts, Statement
 from chains_analysis.tree import SourceTree
 from chains_analysis.uses import ELEMENT, Opaque, Ref, Role, Uses
 from chains_protocol.digest import bytes_digest

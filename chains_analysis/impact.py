@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from chains_analysis.classes import Member
 from chains_analysis.graph import Dep, Graph
 from chains_analysis.inert import Kind
 from chains_analysis.nodes import HEAD, MEMBER, SIGNATURE, SYMBOL, Key
 from chains_analysis.outcome import ChainletRef
-from chains_analysis.symbols import Member
 from chains_analysis.uses import Opaque, Ref
 
 _CLASS_HOOKS = frozenset({"__init_subclass__", "__set_name__", "__class_getitem__"})

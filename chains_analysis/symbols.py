@@ -5,29 +5,35 @@ something may read it: below a decorator or base class that is not known to leav
 """
 
 import ast
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, replace
 
-from chains_analysis.imports import ImportFacts, absolute, dotted, facts_of, statement_imports
+from chains_analysis.classes import ClassFacts, Member, class_facts_of, class_fingerprint
+from chains_analysis.fingerprints import (
+    fingerprint_of,
+    first_line,
+    hashed,
+    is_text,
+    strip_docstrings,
+    strip_own_docstring,
+)
+from chains_analysis.imports import ImportFacts, absolute, facts_of, statement_imports
 from chains_analysis.inert import (
     Kind,
     Mutability,
     is_container,
     is_inert_class,
-    is_inert_decorator,
     is_inert_expression,
     is_inert_function,
     is_type_checking,
     kind_of,
     mutability_of,
     mutation_root,
-    reads_no_docstring,
 )
 from chains_analysis.nodes import STATEMENT, SYMBOL, Key
 from chains_analysis.parsing import parse
-from chains_analysis.references import UseReader, own_parameter
+from chains_analysis.references import UseReader
 from chains_analysis.scopes import FunctionNode, bound_names, same_scope
 from chains_analysis.tree import module_name
 from chains_analysis.uses import Opaque, Surroundings, Uses, merge
@@ -44,41 +50,6 @@ class ImportBinding:
     module: str
     attribute: str | None
     loads: str
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One statement of a class body. `line` counts from the class statement's first line, which is 0."""
-
-    name: str
-    kind: Kind
-    line: int
-    fingerprint: str
-    head_fingerprint: str
-    docs: str
-    head: Uses
-    body: Uses
-    is_plain: bool = False
-    """A method without decorators, whose body is not run when the class is made or used as a type."""
-    is_fixed: bool = False
-    """A value that nothing changes in place."""
-    changes_class: bool = False
-    """A method that stores into its class."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClassFacts:
-    """A class statement in parts. `bases` are dotted names; an empty one is a computed base."""
-
-    head_fingerprint: str
-    head: Uses
-    bases: tuple[tuple[str, ...], ...]
-    members: tuple[Member, ...]
-    has_unknown_decorator: bool
-
-    def named(self, name: str) -> tuple[Member, ...]:
-        """The members of that name; several for a property or overloads."""
-        return tuple(m for m in self.members if m.name == name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +145,7 @@ def module_facts(path: str, source: bytes, cache: StatementCache | None = None) 
         return (Key(STATEMENT, module, f"{facts.fingerprint}.{seen[facts.fingerprint]}"),)
 
     for index, node in enumerate(parsed.body):
-        first, last = _first_line(node), node.end_lineno or node.lineno
+        first, last = first_line(node), node.end_lineno or node.lineno
         dynamic = tuple(Opaque(d.line - first, d.why) for d in imports.dynamic if first <= d.line <= last)
         key = (
             where,
@@ -233,12 +204,12 @@ def _with_mutation(
 def _statement_facts(
     node: ast.stmt, where: Surroundings, dynamic: tuple[Opaque, ...], is_first: bool
 ) -> StatementFacts:
-    docs = _strip_own_docstring(node) if isinstance(node, ast.ClassDef) else strip_docstrings(node)
-    kind = Kind.NOTHING if is_first and _is_text(node) else kind_of(node)
+    docs = strip_own_docstring(node) if isinstance(node, ast.ClassDef) else strip_docstrings(node)
+    kind = Kind.NOTHING if is_first and is_text(node) else kind_of(node)
     names = tuple(sorted(bound_names([node]))) if kind is not Kind.NOTHING else ()
-    class_facts = _class_facts(node, where, dynamic) if isinstance(node, ast.ClassDef) else None
+    class_facts = class_facts_of(node, where, dynamic) if isinstance(node, ast.ClassDef) else None
     docs += [m.docs for m in class_facts.members] if class_facts else []
-    fingerprint = _class_fingerprint(class_facts) if class_facts else _fingerprint(node)
+    fingerprint = class_fingerprint(class_facts) if class_facts else fingerprint_of(node)
     salt = "lazy annotations" if where.has_lazy_annotations else ""
     uses = merge([_uses(node, where, class_facts), Uses(opaque=dynamic)])
     value = getattr(node, "value", None) if kind is Kind.VALUE else None
@@ -246,9 +217,9 @@ def _statement_facts(
     return StatementFacts(
         kind,
         names,
-        _hash(fingerprint, salt),
-        _hash(_load_fingerprint(node, class_facts, fingerprint), salt),
-        _hash(*docs),
+        hashed(fingerprint, salt),
+        hashed(_load_fingerprint(node, class_facts, fingerprint), salt),
+        hashed(*docs),
         uses if kind is not Kind.NOTHING else Uses(),
         tuple(_import_bindings(node, where)) if kind is not Kind.NOTHING else (),
         _is_inert(node, kind),
@@ -265,89 +236,9 @@ def _statement_facts(
 def _uses(node: ast.stmt, where: Surroundings, class_facts: ClassFacts | None) -> Uses:
     if class_facts is not None:
         return merge([class_facts.head, *(part for m in class_facts.members for part in (m.head, m.body))])
-    reader = UseReader(where, _first_line(node))
+    reader = UseReader(where, first_line(node))
     reader.statement(node)
     return reader.uses()
-
-
-def _class_facts(node: ast.ClassDef, where: Surroundings, dynamic: tuple[Opaque, ...]) -> ClassFacts:
-    first = _first_line(node)
-    head = UseReader(where, first)
-    head.class_head(node)
-    within = _ClassBody(where, first, bound_names(node.body), dynamic)
-    bases = tuple(_base_name(b) for b in node.bases)
-    members = [m for position, n in enumerate(node.body) for m in _members(n, position, within)]
-    outline = [*node.bases, *node.keywords, *node.decorator_list]
-    return ClassFacts(
-        _hash(node.name, *map(_fingerprint, outline)),
-        head.uses(),
-        bases,
-        tuple(members),
-        not all(map(is_inert_decorator, node.decorator_list)),
-    )
-
-
-def _base_name(node: ast.expr) -> tuple[str, ...]:
-    return dotted(node.value if isinstance(node, ast.Subscript) else node)
-
-
-@dataclass(frozen=True, slots=True)
-class _ClassBody:
-    """What the statements of one class body have in common."""
-
-    where: Surroundings
-    first_line: int
-    names: set[str]
-    dynamic: tuple[Opaque, ...]
-
-    def reader(self) -> UseReader:
-        return UseReader(self.where, self.first_line, self.names)
-
-
-def _members(node: ast.stmt, position: int, within: _ClassBody) -> Iterator[Member]:
-    docs = _hash(*strip_docstrings(node))
-    line = _first_line(node) - within.first_line
-    last = (node.end_lineno or node.lineno) - within.first_line
-    opaque = Uses(opaque=tuple(found for found in within.dynamic if line <= found.line <= last))
-    head, body = within.reader(), within.reader()
-    if isinstance(node, FunctionNode):
-        head.head(node)
-        body.body(node, own_parameter(node))
-        outline = _hash(
-            type(node).__name__,
-            *map(_fingerprint, [node.args, *node.decorator_list]),
-            _fingerprint(node.returns),
-        )
-        uses = merge([body.uses(), opaque])
-        is_on_class = any(dotted(d)[-1:] == ("classmethod",) for d in node.decorator_list)
-        is_plain = not node.decorator_list and not (node.name.startswith("__") and node.name.endswith("__"))
-        yield Member(
-            node.name,
-            Kind.FUNCTION,
-            line,
-            _fingerprint(node),
-            outline,
-            docs,
-            head.uses(),
-            uses,
-            is_plain=is_plain,
-            changes_class=uses.changes_class or (is_on_class and bool(uses.own_stored | uses.own_changed)),
-        )
-        return
-    head.statement(node)
-    fingerprint = _fingerprint(node)
-    kind = Kind.CLASS if isinstance(node, ast.ClassDef) else Kind.VALUE
-    value = getattr(node, "value", None)
-    is_fixed = isinstance(value, ast.expr) and mutability_of(value) is Mutability.NONE
-    for name in sorted(bound_names([node])) or [f"#{position}"]:
-        yield Member(name, kind, line, fingerprint, fingerprint, docs, head.uses(), opaque, is_fixed=is_fixed)
-
-
-def _class_fingerprint(facts: ClassFacts) -> str:
-    """Plain methods in any order, everything else in the order written."""
-    plain = sorted(f"{m.name}:{m.fingerprint}" for m in facts.members if m.is_plain)
-    rest = (f"{m.name}:{m.fingerprint}" for m in facts.members if not m.is_plain)
-    return _hash(facts.head_fingerprint, *plain, "rest", *rest)
 
 
 def _load_fingerprint(node: ast.stmt, class_facts: ClassFacts | None, fingerprint: str) -> str:
@@ -355,9 +246,9 @@ def _load_fingerprint(node: ast.stmt, class_facts: ClassFacts | None, fingerprin
         parts = (
             f"{m.name}:{m.head_fingerprint if m.is_plain else m.fingerprint}" for m in class_facts.members
         )
-        return _hash(class_facts.head_fingerprint, *parts)
+        return hashed(class_facts.head_fingerprint, *parts)
     if isinstance(node, FunctionNode):
-        return _hash(*map(_fingerprint, [*node.decorator_list, node.args]))
+        return hashed(*map(fingerprint_of, [*node.decorator_list, node.args]))
     return fingerprint
 
 
@@ -385,29 +276,6 @@ def _import_bindings(node: ast.stmt, where: Surroundings) -> Iterator[ImportBind
             yield ImportBinding(local, bound, imported.name, target)
 
 
-def strip_docstrings(node: ast.AST) -> list[str]:
-    """Take out, in place, the docstrings that nothing is known to read; return them."""
-    return [text for item in ast.walk(node) for text in _strip_own_docstring(item)]
-
-
-def _strip_own_docstring(node: ast.AST) -> list[str]:
-    if not isinstance(node, FunctionNode | ast.ClassDef) or not _is_text(node.body[0]):
-        return []
-    if not reads_no_docstring(node):
-        return []
-    text = ast.get_docstring(node, clean=False) or ""
-    node.body = node.body[1:] or [ast.Pass()]
-    return [text]
-
-
-def _is_text(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
-
-
 def _has_lazy_annotations(module: ast.Module) -> bool:
     return any(
         isinstance(n, ast.ImportFrom)
@@ -415,24 +283,6 @@ def _has_lazy_annotations(module: ast.Module) -> bool:
         and any(a.name == "annotations" for a in n.names)
         for n in module.body
     )
-
-
-def _first_line(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", ())
-    return min(int(n.lineno) for n in (node, *decorators))
-
-
-def _fingerprint(node: ast.AST | None) -> str:
-    return _hash(ast.dump(node, annotate_fields=False)) if node is not None else ""
-
-
-def _hash(*parts: str) -> str:
-    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def hash_of(parts: Iterable[str]) -> str:
-    """One fingerprint of several."""
-    return _hash(*parts)
 
 
 __all__ = [
@@ -443,7 +293,5 @@ __all__ = [
     "Statement",
     "StatementCache",
     "StatementFacts",
-    "hash_of",
     "module_facts",
-    "strip_docstrings",
 ]

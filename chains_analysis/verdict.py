@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from chains_analysis.cache import AnalysisCache
 from chains_analysis.carry import Carry
+from chains_analysis.classes import Member
 from chains_analysis.diff import Comparison
 from chains_analysis.impact import Reach, Unit
 from chains_analysis.inert import Kind
 from chains_analysis.loading import Change
 from chains_analysis.nodes import HEAD, SYMBOL, Key
 from chains_analysis.outcome import CarryPlan, ChainletRef, Reason, Verdict
-from chains_analysis.symbols import Member
 from chains_analysis.tree import SourceTree
 from chains_protocol.patch import Action
 
