@@ -20,7 +20,7 @@ def strip_own_docstring(node: ast.AST) -> list[str]:
     if not reads_no_docstring(node):
         return []
     text = ast.get_docstring(node, clean=False) or ""
-    node.body = node.body[1:] or [ast.Pass()]
+    node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
     return [text]
 
 

@@ -238,6 +238,11 @@ def test_docstrings_count_where_code_reads_them() -> None:
     assert judged(chainlet(run="return clean.__doc__"), '"One."', '"Other."', helpers).action is PATCHED
 
 
+def test_a_class_that_is_nothing_but_a_docstring() -> None:
+    top = 'class Odd(Exception):\n    """Said."""\n'
+    assert judged(chainlet(top=top), "Said.", "Told.").action is UNCHANGED
+
+
 def test_lazily_imported_modules_are_tried_by_running_init_again() -> None:
     chain = chainlet(init="from late import A; self.a = A")
     assert judged(chain, "A = 1", "import torch\nA = 1", late="A = 1\n").action is RELOADED
