@@ -63,7 +63,8 @@ class PatchRequest(Frozen):
     changes; `removed` the display names that go. `blobs` carries small files inline, by
     digest; larger ones are uploaded before. `smoke`, if given, is the entrypoint's input for
     a call on the new version before it becomes visible. `restores` is the earlier version whose
-    packages these are, if the patch goes back to one.
+    packages these are, if the patch goes back to one. `attempt` is any unique text by which the
+    patch can be given up while it is prepared.
     """
 
     deployment: str
@@ -75,6 +76,7 @@ class PatchRequest(Frozen):
     blobs: dict[Digest, Base64Bytes] = Field(default_factory=dict, repr=False)
     smoke: dict[str, object] | None = None
     restores: int | None = None
+    attempt: str = ""
 
 
 class ChainletOutcome(Reply):

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from chains_platform.api.answers import event_stream, parse, reply
 from chains_platform.api.endpoints import Endpoint, flag, name_of, number
+from chains_platform.api.platform import Acknowledged
 from chains_platform.refusals import unknown_chain, unknown_chainlet, unknown_version
 from chains_platform.replicas.distribution import LOST
 from chains_platform.services import Services
@@ -129,8 +130,25 @@ async def stream_logs(services: Services, request: Request) -> Response:
 
 
 async def patch(services: Services, request: Request) -> Response:
+    """Given up, while that is possible, if its asker goes away or says so."""
     body = await parse(request, PatchRequest)
-    return reply(await services.patches.patch(name_of(request, "chain"), body))
+    with services.patches.wanted.asked(body.attempt) as unwanted:
+        leaving = asyncio.ensure_future(_tell_when_gone(request, unwanted))
+        try:
+            return reply(await services.patches.patch(name_of(request, "chain"), body, unwanted))
+        finally:
+            leaving.cancel()
+
+
+async def _tell_when_gone(request: Request, unwanted: asyncio.Event) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass  # the body was read before
+    unwanted.set()
+
+
+async def give_up_patch(services: Services, request: Request) -> Response:
+    services.patches.wanted.give_up(name_of(request, "attempt"))
+    return reply(Acknowledged())
 
 
 async def promote(services: Services, request: Request) -> Response:
@@ -220,6 +238,13 @@ ENDPOINTS = (
         query=("chainlet", "follow", "since"),
     ),
     Endpoint("POST", _CHAIN + "/development/patches", patch, "Patch what runs", PatchRequest, PatchOutcome),
+    Endpoint(
+        "DELETE",
+        _CHAIN + "/development/patches/{attempt}",
+        give_up_patch,
+        "Give a patch up that is being prepared",
+        reply=Acknowledged,
+    ),
     Endpoint(
         "POST",
         _CHAIN + "/environments/{environment}/promote",

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,8 +21,9 @@ from chains_platform.patches.planning import (
     next_packages,
 )
 from chains_platform.patches.retirement import Retirement
-from chains_platform.patches.run import PatchRun, committed
+from chains_platform.patches.run import PatchRun, committed, settle
 from chains_platform.patches.smoke import SmokeCall
+from chains_platform.patches.wanted import Wanted, while_wanted
 from chains_platform.refusals import Refusal, bad_request, conflict
 from chains_platform.replicas.distribution import LOST
 from chains_platform.replicas.routing import GATEWAY, TokenOf
@@ -64,9 +65,17 @@ class Patches:
         self._retirement = retirement
         self._token_of = token_of
         self._smoke_call = smoke_call
+        self.wanted = Wanted()
 
-    async def patch(self, chain: str, request: PatchRequest) -> PatchOutcome:
+    async def patch(
+        self, chain: str, request: PatchRequest, unwanted: asyncio.Event | None = None
+    ) -> PatchOutcome:
         """Carry out a patch, all or nothing.
+
+        Args:
+            chain: the Chain's name.
+            request: what shall run.
+            unwanted: set if nobody waits any more: what is not switched yet is given up.
 
         Returns:
             What is true now. Not committed: the former version never stopped serving.
@@ -88,9 +97,7 @@ class Patches:
             await self._store_blobs(request)
             run = PatchRun(record, plan, began, secrets.token_hex(8), restores=request.restores)
             try:
-                await self._prepare(run)
-                if request.smoke is not None:
-                    await self._smoke(run, request.smoke)
+                await while_wanted(self._prepare_and_try(run, request), unwanted or asyncio.Event())
                 statuses = await self._commit(run)
             except (DiagnosticsError, ConnectionError, OSError) as error:
                 await self._abort(run)
@@ -124,6 +131,11 @@ class Patches:
             raise bad_request(f"{len(missing)} blobs of the patch are not here", "send them, then patch")
 
     # --- prepare
+
+    async def _prepare_and_try(self, run: PatchRun, request: PatchRequest) -> None:
+        await self._prepare(run)
+        if request.smoke is not None:
+            await self._smoke(run, request.smoke)
 
     async def _prepare(self, run: PatchRun) -> None:
         beside = list(run.plan.beside)
@@ -337,17 +349,6 @@ class Patches:
 async def _run_files(count: int, work: Callable[[], T]) -> T:
     """Work on that many files: a few are done before a thread would have begun."""
     return work() if count <= _FEW_FILES else await asyncio.to_thread(work)
-
-
-async def settle(work: Iterable[Awaitable[T]]) -> list[T]:
-    """All results; if any failed, the first failure, raised when all have ended."""
-    results = await asyncio.gather(*work, return_exceptions=True)
-    found: list[T] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        found.append(result)
-    return found
 
 
 def _required(step: InPlace, replies: list[PrepareReply]) -> Action | None:

@@ -2,13 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from chains_platform.patches.planning import Beside, InPlace, PatchPlan
 from chains_platform.state import DeploymentRecord, ReplicaRecord, SetRecord
 from chains_protocol.patch import Action, ChainletOutcome, PatchOutcome
 from chains_protocol.replica import ReplicaStatus
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -77,4 +80,15 @@ def _outcome(run: PatchRun, name: str, digest: str, statuses: Mapping[str, Repli
     )
 
 
-__all__ = ["PatchRun", "committed"]
+async def settle(work: Iterable[Awaitable[T]]) -> list[T]:
+    """All results; if any failed, the first failure, raised when all have ended."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    found: list[T] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        found.append(result)
+    return found
+
+
+__all__ = ["PatchRun", "committed", "settle"]

@@ -66,6 +66,8 @@ class Patcher:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._pending: tuple[str, PrepareReply] | None = None
+        self._preparing = ""
+        self._unwanted = ""
         self._committed = ""
 
     async def warm_up(self) -> None:
@@ -76,15 +78,25 @@ class Patcher:
 
     async def prepare(self, request: PrepareRequest) -> PrepareReply:
         """Load the package beside what runs. `ok` False: nothing was changed."""
+        if self._unwanted:  # a thread can't be ended; whether this one will end is not known
+            reasons = ("code of a save that was given up is still being loaded",)
+            return PrepareReply(ok=False, action=request.action, required=Action.RESTARTED, reasons=reasons)
         async with self._lock:
             if self._pending is not None and self._pending[0] == request.transaction:
                 return self._pending[1]  # asked again: the answer was lost on its way
             self._drop_pending()
             started = self._clock()
-            reply = await self._attempt(request)
+            self._preparing = request.transaction
+            try:
+                reply = await self._attempt(request)
+            finally:
+                self._preparing = ""
             reply = reply.model_copy(update={"elapsed_ms": (self._clock() - started) * 1000})
             if reply.ok:
                 self._pending = (request.transaction, reply)
+            if self._unwanted == request.transaction:
+                self._unwanted = ""
+                self._drop_pending()
             return reply
 
     async def _attempt(self, request: PrepareRequest) -> PrepareReply:
@@ -158,7 +170,10 @@ class Patcher:
         self._committed = transaction
 
     async def abort(self, transaction: str) -> None:
-        """Drop what that transaction prepared; unknown ones are none of our business."""
+        """Drop what that transaction prepared, or is preparing; unknown ones are none of our business."""
+        if self._preparing == transaction:
+            self._unwanted = transaction
+            return
         async with self._lock:
             if self._pending is not None and self._pending[0] == transaction:
                 self._drop_pending()

@@ -128,6 +128,7 @@ class Script:
     prepare: dict[str, list[PrepareReply]] = field(default_factory=dict)
     """Answers of `prepare` in order; when there are none left, it succeeds."""
     die_at_prepare: set[str] = field(default_factory=set)
+    hang_prepare: set[str] = field(default_factory=set)
     fail_commit: set[str] = field(default_factory=set)
 
 
@@ -188,6 +189,8 @@ class FakeReplica:
         if self.name in self.script.die_at_prepare:
             self.die()
             raise ConnectionError("died")
+        if self.name in self.script.hang_prepare:
+            await asyncio.Event().wait()
         if request.base_digest != self.digest:
             return PrepareReply(ok=False, action=request.action)
         answers = self.script.prepare.get(self.name, [])

@@ -143,6 +143,36 @@ async def test_a_replica_that_needs_a_new_process_gets_one_beside(plane: Plane) 
     assert plane.engine.running("Entry") == [new]
 
 
+@pytest.mark.parametrize("action", [Action.RELOADED, Action.RESTARTED])
+async def test_a_patch_that_is_given_up_leaves_no_trace(plane: Plane, action: Action) -> None:
+    """In a replica that loads, and while a new one starts; the next patch does not wait for it."""
+    record = await develop(plane)
+    (entry,) = plane.engine.running("Entry")
+    plane.engine.script.hang_prepare.add("Entry")
+    plane.engine.script.hang_start.add("Entry")
+    changed = package("Entry", "2", calls=["Model"])
+    request = request_for(record, [(changed, action)], attempt="a1")
+    async with plane.client() as client:
+        url = "/v1/chains/poems/development/patches"
+        patching = asyncio.ensure_future(client.post(url, content=request.model_dump_json()))
+        while not (entry.calls or plane.engine.starts[2:]):  # noqa: ASYNC110 (fakes have no events)
+            await asyncio.sleep(0)
+        assert (await client.delete(f"{url}/other")).status_code == 200
+        assert not patching.done()
+
+        await client.delete(f"{url}/a1")
+
+        outcome = PatchOutcome.model_validate_json((await patching).content)
+    assert (outcome.committed, outcome.version) == (False, 1)
+    assert [d.code for d in outcome.diagnostics] == [Code.PATCH_FAILED]
+    await plane.quiet("Entry", "Model")
+    assert plane.engine.running("Entry") == [entry]
+    assert entry.calls in (["prepare reloaded", "abort"], [])
+    plane.engine.script.hang_prepare.clear()
+    plane.engine.script.hang_start.clear()
+    assert (await patch(plane, record.id, (changed, action))).committed
+
+
 async def test_a_restarted_callee_is_reached_by_version(plane: Plane) -> None:
     record = await develop(plane)
     (entry,), (old,) = plane.engine.running("Entry"), plane.engine.running("Model")

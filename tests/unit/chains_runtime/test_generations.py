@@ -197,6 +197,36 @@ async def test_an_init_that_fails_changes_nothing(start: Start, tmp_path: Path) 
     assert await count.value({}) == "a one 1"
 
 
+async def test_a_patch_given_up_while_its_init_runs_does_not_hold_up_the_next(
+    start: Start, tmp_path: Path
+) -> None:
+    """Its thread can't be ended: until it ends, a new process is asked for; nothing of it stays."""
+    first = write_package(tmp_path / "1", {"chain.py": V1, "helper.py": HELPER}, "Count")
+    count = await start(first, judge=judged(Action.RELOADED))
+    began, end = tmp_path / "began", tmp_path / "end"
+    hangs = (
+        f"import pathlib, time; pathlib.Path({str(began)!r}).touch()\n"
+        f"            while not pathlib.Path({str(end)!r}).exists(): time.sleep(0.005)\n"
+        "            self.calls = 0"
+    )
+    text = V2.replace("self.calls = 0", hangs)
+    preparing = asyncio.ensure_future(
+        count.prepare(write_package(tmp_path / "2", {"chain.py": text, "helper.py": HELPER}, "Count"), 2)
+    )
+    await until(began.exists)
+
+    await count.patcher.abort("t2")
+    package = write_package(tmp_path / "3", {"chain.py": V2, "helper.py": HELPER}, "Count")
+    meanwhile = await count.prepare(package, 3)
+    end.touch()
+    await preparing
+
+    assert (meanwhile.ok, meanwhile.required) == (False, Action.RESTARTED)
+    assert count.replica.prepared is None
+    assert (await count.patch(package, 4)).ok
+    assert await count.value({}) == "a two 1"
+
+
 LAZY = """
     import asyncio
     import truss_chains as chains
