@@ -19,6 +19,7 @@ from chains_protocol.manifest import SPEC_FILE, PackageManifest
 from chains_protocol.spec import ChainletSpec
 
 _READ_ONLY: Final = 0o444
+_OPEN_DIRECTORY: Final = 0o755
 
 
 class BlobStore:
@@ -123,14 +124,16 @@ class BlobStore:
         if target.is_dir():
             return target
         try:
-            with tempfile.TemporaryDirectory(
-                prefix=".new-", dir=self._packages, ignore_cleanup_errors=True
-            ) as holder:
-                draft = Path(holder) / "package"
-                draft.mkdir(mode=0o755)
+            # not in a directory that would have to be removed: that may take longer than all the rest
+            draft = Path(tempfile.mkdtemp(prefix=".new-", dir=self._packages))
+            try:
                 self._link(package, draft)
                 _check_spec(package, draft)
+                draft.chmod(_OPEN_DIRECTORY)
                 draft.rename(target)
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise
         except OSError as error:
             if target.is_dir():
                 return target  # another task was first

@@ -64,6 +64,8 @@ class Store:
     def __init__(self, url: str) -> None:
         self._engine = _open_engine(url)
         self._keys: OrderedDict[int, tuple[PackageManifest, str]] = OrderedDict()
+        self._stored: set[str] = set()
+        """Keys of packages that have a row."""
         # differences are made by field, so each function gets the records of its own field
         self._write: dict[str, Callable[[Connection, str, Any], None]] = {
             "chains": self._save_chain,
@@ -83,8 +85,12 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """All or nothing."""
-        with self._engine.begin() as connection:
-            yield connection
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except BaseException:
+            self._stored.clear()  # what was noted may not have been written
+            raise
 
     # --- state
 
@@ -110,7 +116,9 @@ class Store:
         return key
 
     def _save_packages(self, connection: Connection, packages: Iterable[PackageManifest]) -> None:
-        wanted = {self._key_of(p): p for p in packages}
+        wanted = {k: p for p in packages if (k := self._key_of(p)) not in self._stored}
+        if not wanted:
+            return
         table = schema.packages
         known = set(connection.scalars(select(table.c.key).where(table.c.key.in_(wanted))))
         new = [
@@ -120,6 +128,7 @@ class Store:
         ]
         if new:
             connection.execute(insert(table), new)
+        self._stored |= wanted.keys()
 
     def _save_chain(self, connection: Connection, key: str, record: ChainRecord | None) -> None:
         _replace(connection, schema.chains, "name", key, [rows.chain_row(record)] if record else [])
@@ -205,6 +214,7 @@ class Store:
             unused = set(connection.scalars(select(table.c.key).where(table.c.key.not_in(used)))) - kept
             for key in unused:
                 connection.execute(delete(table).where(table.c.key == key))
+            self._stored.clear()
             return len(unused)
 
     # --- secrets (already encrypted)

@@ -27,7 +27,7 @@ from chains_runtime.replica import Replica
 MAX_GENERATIONS: Final = 64
 """Committed generations at once; more means that very old calls never end, and a restart is due."""
 
-_SWITCH_S: Final = 0.0005
+_SWITCH_S: Final = 0.00005
 
 
 class _Refusal(Exception):

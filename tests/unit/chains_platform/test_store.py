@@ -77,6 +77,30 @@ def test_what_is_gone_is_gone() -> None:
     assert store.load() == State()
 
 
+def test_a_manifest_that_was_pruned_is_written_again() -> None:
+    store = Store(MEMORY)
+    state = full_state()
+    saved(store, State(), state)
+    saved(store, state, State())
+    assert store.prune_packages() > 0
+
+    saved(store, State(), state)
+
+    assert store.load() == state
+
+
+def test_a_manifest_whose_transaction_failed_is_written_again() -> None:
+    store = Store(MEMORY)
+    state = full_state()
+    with pytest.raises(ZeroDivisionError), store.transaction() as connection:
+        store.save(connection, differences(State(), state))
+        _ = 1 / 0
+
+    saved(store, State(), state)
+
+    assert store.load() == state
+
+
 def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'state.db'}"
     store = Store(url)
