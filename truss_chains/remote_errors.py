@@ -23,6 +23,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 CHAIN_HEADING: Final = "remote error chain, innermost cause last"
 _FRAMEWORK_PACKAGES: Final = ("truss_chains", "chains_runtime", "chains_protocol")
+_THREAD_POOL: Final = "concurrent.futures.thread"
 _BODY_EXCERPT_CHARS: Final = 500
 _HTTP_EXCEPTION_MODULES: Final = ("starlette.exceptions", "fastapi.exceptions", "fastapi")
 _UNRAISABLE: Final = (StopIteration, StopAsyncIteration)
@@ -110,6 +111,8 @@ def _user_stack(exc: BaseException, is_framework: Callable[[FrameType], bool]) -
             if frames:
                 break
             continue
+        if not frames and frame.f_globals.get("__name__") == _THREAD_POOL:
+            continue  # a sync method runs in a pool; a pool of the user's own comes after frames of theirs
         code = frame.f_code
         line = linecache.getline(code.co_filename, line_number, frame.f_globals).strip()
         frames.append(

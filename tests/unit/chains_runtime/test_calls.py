@@ -100,6 +100,28 @@ async def test_an_exception_becomes_a_detail_with_user_frames_and_the_authors_pa
     assert echo.replica.errors_total == 1
 
 
+sync_is_allowed = pytest.mark.filterwarnings("ignore:.*run_remote.*:DeprecationWarning")  # V-53
+
+PICKING = """
+    import truss_chains as chains
+
+    class Sync(chains.ChainletBase):
+        def run_remote(self, text: str) -> str:
+            return self.pick({}, text)
+
+        def pick(self, found, text):
+            return found[text]
+"""
+
+
+@sync_is_allowed
+async def test_an_exception_of_a_sync_method_shows_the_users_frames(start: Start, tmp_path: Path) -> None:
+    """X-01: not those of the pool of threads."""
+    sync = await start(write_package(tmp_path, {"chain.py": PICKING}, "Sync"))
+    detail = (await sync.call({"text": "x"})).json()["error"]
+    assert [frame["name"] for frame in detail["user_stack_trace"]] == ["run_remote", "pick"]
+
+
 async def test_system_exit_of_user_code_ends_the_call_not_the_replica(start: Start, tmp_path: Path) -> None:
     echo = await start(write_package(tmp_path, {"chain.py": ECHO}, "Echo"))
     answer = await echo.call({"item": ITEM, "mode": "exit"})
@@ -186,8 +208,6 @@ async def test_a_full_queue_answers_503_with_retry_after(start: Start, tmp_path:
     for call in first:
         call.cancel()
 
-
-sync_is_allowed = pytest.mark.filterwarnings("ignore:.*run_remote.*:DeprecationWarning")  # V-53
 
 SYNC = """
     import threading, time
