@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
-
 
 class Origin(StrEnum):
     """Why an interpreter was chosen; shown to users."""
@@ -69,6 +67,8 @@ def _named(python: str, environ: Mapping[str, str]) -> str:
     command = f"python{python}" if python[:1].isdigit() else python
     located = shutil.which(str(Path(command).expanduser()), path=environ.get("PATH"))
     if located is None:
+        from chains_protocol.errors import Code, Diagnostic, DiagnosticsError  # the only use of pydantic here
+
         raise DiagnosticsError(
             [
                 Diagnostic(

@@ -16,10 +16,8 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     shell whose background jobs ignore SIGINT, has no other.
     """
     try:
-        if argv is None:
-            import signal
-
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if argv is None and world is None:
+            return _run_script()
         from chains_cli.command_line import run
 
         return run(argv, world)
@@ -31,6 +29,26 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
         from chains_cli.command_line import interrupted
 
         return interrupted(argv, world)
+
+
+def _run_script() -> int:
+    """Run this process's own command line; the user's file is read by a Python that is started first."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    import os
+    import sys
+
+    from chains_cli.discovery.early import start_early
+
+    children = start_early(sys.argv[1:], os.environ)
+    try:
+        from chains_cli.command_line import run
+        from chains_cli.settings import World
+
+        return run(None, World.real(children))
+    finally:
+        children.close()
 
 
 __all__ = ["main"]

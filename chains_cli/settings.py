@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
+    from chains_cli.discovery.process import Children
     from chains_cli.events import Report
     from chains_cli.remotes.remote import Remote
 
@@ -106,7 +107,10 @@ def _connect(settings: Settings, environ: Mapping[str, str], report: "Report", s
 
 @dataclass(frozen=True)
 class World:
-    """What lies outside the tool, as arguments: streams, environment, directory, clock, remotes."""
+    """What lies outside the tool, as arguments: streams, environment, directory, clock, remotes.
+
+    `children` has the Python that was started to read the user's file, if there is one.
+    """
 
     environ: Mapping[str, str]
     cwd: Path
@@ -115,11 +119,12 @@ class World:
     stderr: TextIO
     connect: Callable[[Settings, Mapping[str, str], "Report", bool], "Remote"] = _connect
     clock: Callable[[], float] = time.time
+    children: "Children | None" = None
 
     @classmethod
-    def real(cls) -> "World":
+    def real(cls, children: "Children | None" = None) -> "World":
         """This process's own."""
-        return cls(os.environ, Path.cwd(), sys.stdin, sys.stdout, sys.stderr)
+        return cls(os.environ, Path.cwd(), sys.stdin, sys.stdout, sys.stderr, children=children)
 
     @property
     def has_terminal(self) -> bool:

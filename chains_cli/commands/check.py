@@ -44,7 +44,7 @@ def check(
 
     if format not in _FORMATS:
         raise typer.BadParameter(f"`{format}` is not one of {', '.join(_FORMATS)}", param_hint="--format")
-    options = SourceOptions(name, tuple(mock or ()), python)
+    options = SourceOptions(name, tuple(mock or ()), python, cli.world.children)
     with cli.console() as console:
         result = run(
             cli.path(source),

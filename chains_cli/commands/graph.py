@@ -43,7 +43,7 @@ def graph(
             cli.path(source),
             entrypoint,
             cli.settings,
-            options=SourceOptions(name, (), python),
+            options=SourceOptions(name, (), python, cli.world.children),
             report=console.show,
             environ=cli.world.environ,
         )

@@ -52,7 +52,7 @@ def package(
             entrypoint,
             cli.path(out),
             cli.settings,
-            options=SourceOptions(name, tuple(mock or ()), python),
+            options=SourceOptions(name, tuple(mock or ()), python, cli.world.children),
             report=console.show,
             environ=cli.world.environ,
             target="truss" if target == "truss" else "process",

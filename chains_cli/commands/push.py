@@ -98,7 +98,7 @@ def push(
             cli.path(source),
             entrypoint,
             cli.settings,
-            options=SourceOptions(name, options.mocks, python),
+            options=SourceOptions(name, options.mocks, python, cli.world.children),
             report=console.show,
             environ=cli.world.environ,
         )

@@ -1,9 +1,10 @@
 """The child of discovery: reads one user file in the user's interpreter and replies with data.
 
-Run by path: `PYTHON child.py REPLY_FD FAULT_FD REQUEST`. It replies with one JSON object
-on file descriptor REPLY_FD and then ends the process at once, whatever threads the file left
-running. FAULT_FD first gets a line that says that this is a Python at all; the fault handler
-writes there at a crash, and shortly before the deadline.
+Run by path: `PYTHON child.py REPLY_FD FAULT_FD`, with the request as one line of JSON on
+standard input; it loads what it needs before it reads that line, and ends silently if there is
+none. It replies with one JSON object on file descriptor REPLY_FD and then ends the process at
+once, whatever threads the file left running. FAULT_FD first gets a line that says that this is a
+Python at all; the fault handler writes there at a crash, and shortly before the deadline.
 
     {"unusable": TEXT}                        this interpreter cannot read a chain
     {"missing": {MODULE: Diagnostic}, ...}    read again with placeholders for these, if they are provided
@@ -21,6 +22,7 @@ import json
 import os
 import sys
 from types import ModuleType
+from typing import Any
 
 _OWN = ("truss_chains", "chains_protocol", "chains_cli")
 
@@ -62,24 +64,53 @@ def main() -> None:
     for fd in (reply_fd, fault_fd):
         os.set_inheritable(fd, False)
     os.write(fault_fd, b"started\n")
-    request = json.loads(sys.argv[3])
     faulthandler.enable(fault_fd)
-    faulthandler.dump_traceback_later(request["hang_dump_s"], file=fault_fd)
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 (before anything is imported)
     sys.path[:] = [entry for entry in sys.path if entry != here]
     why = _why_unusable()
-    if why is None:
-        sys.meta_path.insert(0, _OwnPackages(request["root"]))
-        answer = _read(request)
+    failure = _load(os.path.dirname(os.path.dirname(here))) if why is None else None  # noqa: PTH120
+    request = _request()
+    faulthandler.dump_traceback_later(request["hang_dump_s"], file=fault_fd)
+    if why is not None:
+        answer: dict[str, object] = {"unusable": why}
+    elif failure is not None:
+        answer = {"internal": failure}
     else:
-        answer = {"unusable": why}
+        answer = _read(request)
     _reply(reply_fd, answer)
 
 
-def _read(request: dict[str, object]) -> dict[str, object]:
+def _load(root: str) -> str | None:
+    """Import what reads a file, from `root`; the traceback if that fails."""
+    sys.meta_path.insert(0, _OwnPackages(root))
     try:
-        from chains_cli.discovery.read import read_file
+        import chains_cli.discovery.read  # noqa: F401 (used by `_read`)
+    except Exception:
+        import traceback
 
+        return traceback.format_exc()
+    return None
+
+
+def _request() -> dict[str, Any]:
+    """The line on standard input, which is empty from then on."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        data = os.read(0, 1 << 16)
+        if not data:
+            os._exit(0)  # nobody wants to know any more
+        line += data
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    request: dict[str, Any] = json.loads(line)
+    return request
+
+
+def _read(request: dict[str, Any]) -> dict[str, object]:
+    from chains_cli.discovery.read import read_file
+
+    try:
         return read_file(request)
     except Exception:  # what the user's file raises is a diagnostic already: this is our own failure
         import traceback

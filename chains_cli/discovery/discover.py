@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from chains_cli.discovery.process import ChildEnd, run_child
+from chains_cli.discovery.early import child_command
+from chains_cli.discovery.process import ChildEnd, Children
 from chains_cli.interpreters import Interpreter, Origin, choose_interpreter, own_interpreter
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity
 from chains_protocol.spec import ChainSpec, DiscoveryReply
@@ -59,7 +60,7 @@ class MockOption:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What one run of the child is asked for; sent as one JSON argument."""
+    """What one run of the child is asked for; sent as one line of JSON."""
 
     source: Path
     entrypoint: str | None
@@ -80,7 +81,6 @@ class _Request:
                 ],
                 "placeholders": list(self.placeholders),
                 "hang_dump_s": self.hang_dump_s,
-                "root": str(Path(__file__).resolve().parents[2]),
             }
         )
 
@@ -95,6 +95,7 @@ def discover(
     report_output: Callable[[str], None],
     environ: Mapping[str, str] = os.environ,
     timeout_s: float = DEFAULT_TIMEOUT_S,
+    children: Children | None = None,
 ) -> ChainSpec:
     """Read the Chain that `source` declares.
 
@@ -107,6 +108,7 @@ def discover(
         report_output: called with each line the user's file prints, without its newline.
         environ: environment of the child and of the choice of interpreter.
         timeout_s: seconds one reading of the file may take.
+        children: where the first child comes from; None starts one.
 
     Raises:
         DiagnosticsError: CH101 to CH161, sorted by place.
@@ -117,18 +119,14 @@ def discover(
     request = _Request(
         source.absolute(), entrypoint, chain_name, tuple(mocks), hang_dump_s=max(timeout_s - 0.5, 0.1)
     )
+    children = children or Children()
     output = _Output(report_output)
     notes: list[Diagnostic] = []
     missing: dict[str, Diagnostic] = {}
     for _ in range(_MAX_ROUNDS):
         output.start_round()
-        end = run_child(
-            [interpreter.executable, str(Path(__file__).with_name("child.py"))],
-            request.to_json(),
-            environ=environ,
-            report_output=output.line,
-            timeout_s=timeout_s,
-        )
+        child = children.take(child_command(interpreter), environ)
+        end = child.ask(request.to_json(), report_output=output.line, timeout_s=timeout_s)
         answer = _answer(end, request, timeout_s)
         if answer.unusable is not None:
             if interpreter.origin in (Origin.OPTION, Origin.OWN):

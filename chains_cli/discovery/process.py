@@ -1,7 +1,8 @@
 """Runs the discovery child: its reply and its faults on pipes of their own, one deadline.
 
 The child is a session of its own and is killed with everything it started as soon as its
-reply is complete, it ended, or the deadline passed.
+reply is complete, it ended, or the deadline passed. It may be started before its request is
+known, so that it loads what it needs while the tool does the same.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import IO, Final
 
 _CHUNK: Final = 65536
 _POLL_S: Final = 0.05
@@ -62,54 +63,98 @@ class _Lines:
         self.report(text)
 
 
-def run_child(
-    command: Sequence[str],
-    request: str,
-    *,
-    environ: Mapping[str, str],
-    report_output: Callable[[str], None],
-    timeout_s: float,
-) -> ChildEnd:
-    """Run `command REPLY_FD FAULT_FD REQUEST`; the child writes its reply to REPLY_FD and ends.
+class Child:
+    """A child that was started and waits for its request on standard input.
 
-    Raises:
-        OSError: the interpreter cannot be started.
+    The reply, the faults and the output come on pipes of their own. `ask` or `close` ends it.
     """
-    lines = _Lines(report_output)
-    reply, fault = bytearray(), bytearray()
-    with contextlib.ExitStack() as open_pipes:
-        pipes = [_Pipe.open(open_pipes) for _ in range(3)]
-        reply_pipe, fault_pipe, output_pipe = pipes
-        process = subprocess.Popen(
-            [*command, str(reply_pipe.write), str(fault_pipe.write), request],
-            stdin=subprocess.DEVNULL,
-            stdout=output_pipe.write,
-            stderr=output_pipe.write,
-            pass_fds=(reply_pipe.write, fault_pipe.write),
-            env={**environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
+
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
+        """Start `command REPLY_FD FAULT_FD`.
+
+        Raises:
+            OSError: the interpreter cannot be started.
+        """
+        self.command = tuple(command)
+        self.environ = dict(environ)
+        with contextlib.ExitStack() as open_pipes:
+            reply, fault, output = pipes = [_Pipe.open(open_pipes) for _ in range(3)]
+            self._process = subprocess.Popen(
+                [*command, str(reply.write), str(fault.write)],
+                stdin=subprocess.PIPE,
+                stdout=output.write,
+                stderr=output.write,
+                pass_fds=(reply.write, fault.write),
+                env={**environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
+            for pipe in pipes:
+                pipe.close_write()
+            self._reads = tuple(pipe.read for pipe in pipes)
+            self._open_pipes = open_pipes.pop_all()
+
+    def ask(self, request: str, *, report_output: Callable[[str], None], timeout_s: float) -> ChildEnd:
+        """Send the request, and collect the reply until the child ended or the time is over."""
+        lines = _Lines(report_output)
+        reply, fault = bytearray(), bytearray()
+        sinks = zip(self._reads, (reply.extend, fault.extend, lines.feed), strict=True)
+        deadline = time.monotonic() + timeout_s
+        with self._open_pipes:
+            try:
+                timed_out = _collect(self._process, request.encode() + b"\n", sinks, deadline)
+            finally:
+                _end(self._process)
+        lines.end()
+        code = self._process.returncode
+        return ChildEnd(
+            reply=bytes(reply),
+            tail=tuple(lines.tail),
+            fault=fault.decode("utf-8", "replace"),
+            status=code,
+            signal=signal.Signals(-code).name if code < 0 and not timed_out else None,
+            timed_out=timed_out,
         )
-        for pipe in pipes:
-            pipe.close_write()
-        sinks = (
-            (reply_pipe.read, reply.extend),
-            (fault_pipe.read, fault.extend),
-            (output_pipe.read, lines.feed),
-        )
-        try:
-            timed_out = _collect(process, sinks, time.monotonic() + timeout_s)
-        finally:
-            _end(process)
-    lines.end()
-    code = process.returncode
-    return ChildEnd(
-        reply=bytes(reply),
-        tail=tuple(lines.tail),
-        fault=fault.decode("utf-8", "replace"),
-        status=code,
-        signal=signal.Signals(-code).name if code < 0 and not timed_out else None,
-        timed_out=timed_out,
-    )
+
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._process.poll() is not None
+
+    def close(self) -> None:
+        """End it without a request."""
+        with self._open_pipes:
+            _end(self._process)
+
+
+class Children:
+    """Starts children; one may have been started before it was known what to ask it."""
+
+    def __init__(self, waiting: Child | None = None) -> None:
+        self._waiting = waiting
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether one was started and is not taken yet."""
+        return self._waiting is not None
+
+    def take(self, command: Sequence[str], environ: Mapping[str, str]) -> Child:
+        """The child that waits, if it is what would be started now; else a new one.
+
+        Raises:
+            OSError: the interpreter cannot be started.
+        """
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            if waiting.command == tuple(command) and waiting.environ == environ:
+                return waiting
+            waiting.close()
+        return Child(command, environ)
+
+    def close(self) -> None:
+        """End the one that nobody took."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.close()
 
 
 @dataclass(slots=True)
@@ -134,8 +179,13 @@ class _Pipe:
             self.write = -1
 
 
-def _collect(process: subprocess.Popen[bytes], sinks: Iterable[tuple[int, _Sink]], deadline: float) -> bool:
-    """Read all pipes until the child has ended; True if the deadline came first.
+def _collect(
+    process: subprocess.Popen[bytes],
+    request: bytes,
+    sinks: Iterable[tuple[int, _Sink]],
+    deadline: float,
+) -> bool:
+    """Write the request and read all pipes until the child has ended; True if the deadline came first.
 
     The end is the child's exit and not the pipes' end of file: a process that user code
     started may keep them open.
@@ -143,16 +193,16 @@ def _collect(process: subprocess.Popen[bytes], sinks: Iterable[tuple[int, _Sink]
     with selectors.DefaultSelector() as selector:
         for fd, sink in sinks:
             os.set_blocking(fd, False)
-            selector.register(fd, selectors.EVENT_READ, sink)
+            selector.register(fd, selectors.EVENT_READ, _Receiving(fd, sink))
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE, _Sending(process.stdin, request))
         while selector.get_map():
             has_ended = process.poll() is not None
             ready = selector.select(0 if has_ended else _POLL_S)
             for key, _ in ready:
-                data = _read(key.fd)
-                if data:
-                    key.data(data)
-                else:
-                    selector.unregister(key.fd)
+                if key.data.proceed():
+                    selector.unregister(key.fileobj)
             if has_ended and not ready:
                 return False
             if time.monotonic() > deadline:
@@ -162,18 +212,48 @@ def _collect(process: subprocess.Popen[bytes], sinks: Iterable[tuple[int, _Sink]
     return process.poll() is None
 
 
-def _read(fd: int) -> bytes:
-    try:
-        return os.read(fd, _CHUNK)
-    except BlockingIOError:
-        return b""
+@dataclass(frozen=True, slots=True)
+class _Receiving:
+    """The reading end of a pipe."""
+
+    fd: int
+    sink: _Sink
+
+    def proceed(self) -> bool:
+        """Read what there is; whether this is the end."""
+        try:
+            data = os.read(self.fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        self.sink(data)
+        return not data
+
+
+@dataclass(slots=True)
+class _Sending:
+    """The request on its way: one line."""
+
+    pipe: IO[bytes]
+    rest: bytes
+
+    def proceed(self) -> bool:
+        """Write what fits; whether this was all."""
+        try:
+            self.rest = self.rest[os.write(self.pipe.fileno(), self.rest) :]
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:  # it ended already, and will be told by how it ended
+            self.rest = b""
+        return not self.rest
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the child's session: threads, hung code and processes it left behind."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    if process.stdin is not None:
+        process.stdin.close()
     process.wait()
 
 
-__all__ = ["ChildEnd", "run_child"]
+__all__ = ["Child", "ChildEnd", "Children"]

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from chains_cli import events
 from chains_cli.discovery.discover import MockOption, discover
+from chains_cli.discovery.process import Children
 from chains_cli.events import Report
 from chains_cli.settings import Settings
 from chains_protocol.errors import Code, Diagnostic, Severity
@@ -16,11 +17,12 @@ from chains_protocol.spec import ChainSpec
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """How to read the file. `mocks` are values of `--mock`."""
+    """How to read the file. `mocks` are values of `--mock`; `children` may have a Python that waits for it."""
 
     chain_name: str | None = None
     mocks: tuple[str, ...] = ()
     python: str | None = None
+    children: Children | None = field(default=None, compare=False)
 
 
 def read_chain(
@@ -47,6 +49,7 @@ def read_chain(
         mocks=[MockOption.parse(m) for m in absolute_mocks(options.mocks, settings.cwd)],
         report_output=lambda line: report(events.UserOutput(line)),
         environ=environ,
+        children=options.children,
     )
     for note in spec.notes:
         report(events.Found(note))
