@@ -1,5 +1,6 @@
 """Where everything is kept below one home directory, and the file that says what runs."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -159,6 +160,11 @@ class Layout:
         self.sockets.chmod(_OWNER_ONLY_DIR)
         write_private(self.sockets_file, os.fsencode(self.sockets))
         return self
+
+    def remove_sockets(self) -> None:
+        """Remove the socket directory, which nobody else would clean up; what is not ours stays."""
+        with contextlib.suppress(OSError):  # not empty, or gone already
+            self.sockets.rmdir()
 
     def read_platform_file(self) -> PlatformFile | None:
         """What `platform.json` says; None if it is missing or unreadable. Says nothing about life."""

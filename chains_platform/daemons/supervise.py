@@ -95,6 +95,7 @@ class Supervisor:
         if self._services is not None:
             await self._services.stop_everything()
         self._layout.platform_file.unlink(missing_ok=True)
+        self._layout.remove_sockets()
 
     async def give_up(self) -> None:
         """End the gateway unless others know of it: nobody would find it otherwise."""

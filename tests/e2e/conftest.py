@@ -107,8 +107,11 @@ def chains(tmp_path: Path) -> Iterator[Chains]:
         left = {process: words(process) for process in tool.processes()}
         for process in left:
             process.kill()
+        sockets = home / "platform" / "sockets"
+        has_sockets = sockets.exists() and Path(sockets.read_text()).exists()
         shutil.rmtree(home, ignore_errors=True)
     assert not left, f"left running: {list(left.values())}"
+    assert not has_sockets, "the directory of the sockets is still there"
 
 
 def words(process: psutil.Process) -> str:
