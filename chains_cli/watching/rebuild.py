@@ -70,10 +70,14 @@ class _Known:
     imports: Mapping[str, tuple[str, ...]]
 
     def has_the_same_files(self, changed: Iterable[Path]) -> bool:
-        """Whether only Python files that were there before have other contents."""
+        """Whether only Python files that were there before, outside wrapped Trusses, have other contents."""
         root, known = self.reader.root, self.reader.outline.files
+        wrapped = [Path(f.sources.truss_dir) for f in self.spec.chainlets if f.sources.truss_dir]
         return all(
-            path.is_relative_to(root) and path.relative_to(root).as_posix() in known and path.is_file()
+            path.is_relative_to(root)
+            and path.relative_to(root).as_posix() in known
+            and path.is_file()
+            and not any(path.is_relative_to(directory) for directory in wrapped)
             for path in changed
         )
 

@@ -8,7 +8,8 @@ from chains_cli.packaging.package import ChainPackages
 from chains_cli.packaging.reader import WorkspaceReader
 from chains_cli.watching.decide import source_tree
 from chains_cli.watching.rebuild import Rebuilder
-from chains_protocol.spec import ChainSpec
+from chains_protocol.kinds import ChainletKind
+from chains_protocol.spec import ChainSpec, DiscoveredChainlet, LocalSources
 from tests.unit.chains_cli.watching.fakes import CHAIN, TEXT, build, chain
 
 PROMPT = 'from pathlib import Path\n\nPROMPT = (Path(__file__).parent / "prompt.txt").read_text()\n'
@@ -62,6 +63,29 @@ def test_quick_and_full_agree(spec: ChainSpec, file: str, old: str, new: str, is
     expected = build(spec, WorkspaceReader(Path(spec.workspace)))
     assert found.manifest == expected.manifest
     assert [dict(p.files) for p in found] == [dict(p.files) for p in expected]
+
+
+def test_an_edit_of_a_wrapped_truss_is_seen_inside_the_workspace_too(spec: ChainSpec) -> None:
+    """G-61: its package is no closure of the workspace's modules."""
+    truss = Path(spec.workspace) / "t"
+    (truss / "model").mkdir(parents=True)
+    (truss / "config.yaml").write_text("model_name: t\n")
+    model = truss / "model" / "model.py"
+    model.write_text("class Model: ...\n")
+    wrapped = DiscoveredChainlet(
+        spec=spec.chainlets[0].spec.model_copy(
+            update={"class_name": "T", "display_name": "T", "kind": ChainletKind.TRUSS}
+        ),
+        sources=LocalSources(truss_dir=str(truss)),
+    )
+    spec = spec.model_copy(update={"chainlets": (wrapped, *spec.chainlets)})
+    rebuilder = Rebuilder(build)
+    packages = rebuilder.full(spec)
+    model.write_text("class Model: X = 1\n")
+
+    found = rebuilder.quick(spec, packages, [model])
+
+    assert found.package("T").files["model/model.py"] == b"class Model: X = 1\n"
 
 
 def test_many_rounds_build_on_each_other(spec: ChainSpec) -> None:
