@@ -17,6 +17,10 @@ SOURCE_DIR: Final = "packages"
 """In a package's root: what goes on the replica's `sys.path`."""
 
 
+WRAPPED_FILE: Final = "truss.json"
+"""In the root of a package that wraps a Truss: its config with all defaults, as JSON, for our replicas."""
+
+
 class FileEntry(Frozen):
     """One file of a package: POSIX path below its root, SHA-256 of its bytes, their number."""
 
@@ -64,6 +68,7 @@ class ChainManifest(Frozen):
 __all__ = [
     "SOURCE_DIR",
     "SPEC_FILE",
+    "WRAPPED_FILE",
     "ChainManifest",
     "EnvironmentSpec",
     "FileEntry",

@@ -127,8 +127,10 @@ async def _run(incoming: Incoming, lease: Lease) -> None:
     endpoint = lease.generation.served
     handed_on = False
     try:
-        if endpoint.mode is Mode.WEBSOCKET:
-            raise BadInput("This Chainlet has only a websocket endpoint.")
+        if endpoint.mode in (Mode.WEBSOCKET, Mode.OPEN):
+            handed_on = True
+            await _serve_untyped(incoming, lease, endpoint.mode)
+            return
         arguments = endpoint.arguments(incoming.body, binary=binary)
         if endpoint.mode is Mode.ASYNC:
             result = await endpoint.method(**arguments)
@@ -154,6 +156,16 @@ async def _run(incoming: Incoming, lease: Lease) -> None:
     finally:
         if not handed_on:
             lease.end()
+
+
+async def _serve_untyped(incoming: Incoming, lease: Lease, mode: Mode) -> None:
+    """What has no typed arguments. Ends the lease."""
+    if mode is Mode.WEBSOCKET:
+        lease.end()
+        raise BadInput("This Chainlet has only a websocket endpoint.")
+    from chains_runtime.open_calls import serve_open
+
+    await serve_open(incoming, lease)
 
 
 def _is_cancelled() -> bool:

@@ -11,6 +11,7 @@ from chains_protocol.rpc import PREDICT_PATH
 from chains_protocol.spec import ChainletSpec, DependencySpec
 from truss_chains.config import RPCOptions
 from truss_chains.context import (
+    CHAIN_API_KEY_SECRET,
     SECRET_PLACEHOLDER,
     DeployedServiceDescriptor,
     DeploymentContext,
@@ -63,19 +64,28 @@ class HandedSecrets(Mapping[str, str]):
         return f"<{len(self)} secrets>"
 
 
+def handed_secrets(spec: ChainletSpec, launch: ReplicaLaunch, chain_key: str = "") -> HandedSecrets:
+    """The secrets of one replica; `chain_key` opens the addresses of siblings, if it has such."""
+    key = {CHAIN_API_KEY_SECRET: chain_key} if chain_key else {}
+    return HandedSecrets({**launch.secrets, **key}, spec.assets.secret_keys)
+
+
 def build_context(
     spec: ChainletSpec,
     launch: ReplicaLaunch,
     data_dir: Path | None,
     services: Mapping[str, tuple[ReplicaSet, ...]],
+    *,
+    chain_key: str = "",
 ) -> DeploymentContext:
-    """The `DeploymentContext` of one Chainlet; `services` are the replica sets by class name."""
+    """The `DeploymentContext` of one Chainlet; `services` are the replica sets by class name, `chain_key`
+    what opens the addresses of siblings that wrap a Truss."""
     return DeploymentContext(
         chainlet_to_service={
             dependency.class_name: _descriptor(dependency, services.get(dependency.class_name, ()))
             for dependency in spec.dependencies
         },
-        secrets=HandedSecrets(launch.secrets, spec.assets.secret_keys),
+        secrets=handed_secrets(spec, launch, chain_key),
         data_dir=data_dir,
         environment=Environment(name=launch.environment) if launch.environment else None,
     )
@@ -98,4 +108,4 @@ def predict_url(address: str) -> str:
     return f"{address}{PREDICT_PATH}"
 
 
-__all__ = ["HandedSecrets", "SecretNotFound", "build_context", "predict_url"]
+__all__ = ["HandedSecrets", "SecretNotFound", "build_context", "handed_secrets", "predict_url"]

@@ -5,24 +5,34 @@ Everything here may run user code and block, so it runs in threads, never on the
 
 import contextvars
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
 from chains_protocol.replica import ReplicaLaunch
 from chains_protocol.rpc import Revision
 from chains_protocol.spec import ChainletSpec, DependencySpec
-from chains_runtime.context import build_context
+from chains_runtime.context import build_context, handed_secrets
 from chains_runtime.endpoint import Endpoint
 from chains_runtime.generation import Generation
 from chains_runtime.hotswap.modules import ModuleTable
 from chains_runtime.hotswap.plan import CarryPlanLike
 from chains_runtime.hotswap.space import ModuleSpace
 from chains_runtime.outbound import Outbound
-from chains_runtime.package import OpenPackage
+from chains_runtime.package import OpenPackage, Wrapped
 from chains_runtime.request_context import Call, enter_call
-from chains_runtime.signature import read_signature
+from chains_runtime.siblings import Siblings
+from chains_runtime.signature import Mode, read_signature
 from chains_runtime.stubs import Binding, Stub
+from chains_runtime.wrapped_model import (
+    ModelCalls,
+    ServerArguments,
+    make_model,
+    model_signature,
+    starlette_websocket,
+)
 from truss_chains.calling import NO_REQUEST, CallPolicy
 from truss_chains.chainlet import TrussChainlet
 
@@ -36,12 +46,16 @@ class Loader:
         space: where modules are made known.
         outbound: shared by all stubs.
         bindings: returns the bindings of the generation that the running code belongs to.
+        pool: threads for sync methods of a wrapped Truss.
+        siblings: the way to dependencies that wrap a Truss.
     """
 
     launch: ReplicaLaunch
     space: ModuleSpace
     outbound: Outbound
     bindings: Callable[[], Mapping[str, Binding]]
+    pool: Callable[[], Executor]
+    siblings: Siblings
 
     def blank(
         self,
@@ -68,7 +82,20 @@ class Loader:
         spec = generation.package.spec
         if generation.package.is_auto_mock:
             return
+        wrapped = generation.package.wrapped
+        if wrapped is not None:
+            self._inside(generation, lambda: self._import_wrapped(generation, wrapped))
+            return
         self._inside(generation, lambda: self._import(generation, spec, also))
+
+    def _import_wrapped(self, generation: Generation, wrapped: Wrapped) -> None:
+        """The model's class of a wrapped Truss; its `packages` are importable beside (R-02)."""
+        packages = str(generation.package.root / wrapped.setting("bundled_packages_dir"))
+        if packages not in sys.path:
+            sys.path.insert(0, packages)
+        file = wrapped.setting("model_class_filename").removesuffix(".py").replace("/", ".")
+        name = f"{wrapped.setting('model_module_dir').replace('/', '.')}.{file}"
+        generation.cls = getattr(generation.table.load(name), wrapped.setting("model_class_name"))
 
     def _import(self, generation: Generation, spec: ChainletSpec, also: Iterable[str]) -> None:
         found: Any = generation.table.load(spec.module)
@@ -101,7 +128,18 @@ class Loader:
     def construct(self, generation: Generation) -> object:
         """Run `__init__` with stubs and context, every parameter by keyword (V-32)."""
         cls = generation.code
+        if generation.package.wrapped is not None:
+            arguments = self._server_arguments(generation.package, generation.package.wrapped)
+            return self._inside(generation, lambda: make_model(cls, arguments, self.outbound.loop))
         return self._inside(generation, lambda: cls(**self._arguments(generation)))
+
+    def _server_arguments(self, package: OpenPackage, wrapped: Wrapped) -> ServerArguments:
+        return ServerArguments(
+            config=wrapped.config,
+            data_dir=package.data_dir,
+            secrets=handed_secrets(package.spec, self.launch),
+            environment={"name": self.launch.environment} if self.launch.environment else None,
+        )
 
     def _arguments(self, generation: Generation) -> dict[str, Any]:
         spec = generation.package.spec
@@ -111,24 +149,34 @@ class Loader:
         if spec.takes_context:
             routes = self.outbound.routes()
             services = {d.class_name: routes.sets(d.class_name) for d in spec.dependencies}
-            arguments["context"] = build_context(spec, self.launch, generation.package.data_dir, services)
+            arguments["context"] = build_context(
+                spec, self.launch, generation.package.data_dir, services, chain_key=self.siblings.key
+            )
         return arguments
 
     def _dependency(self, generation: Generation, dependency: DependencySpec) -> object:
         """A stub; of a wrapped Truss, a handle (G-54)."""
         if dependency.class_name in generation.bindings:
             return Stub(dependency.class_name, self.bindings)
-        from truss_chains.remote_chainlet.truss_chainlet import TrussHandle
-
-        return TrussHandle(dependency.display_name)
+        return self.siblings.handle(generation.package.spec, dependency.display_name)
 
     def finish(self, generation: Generation, instance: object) -> None:
         """Attach the instance; the generation can serve afterwards."""
         spec = generation.package.spec
+        if generation.package.wrapped is not None:
+            generation.instance = instance
+            generation.endpoint = self._wrapped_endpoint(generation, instance)
+            return
         signature = read_signature(generation.code, spec.endpoint.method_name, untyped=spec.mock is not None)
         signature.compile()
         generation.instance = instance
         generation.endpoint = Endpoint(signature, getattr(instance, spec.endpoint.method_name))
+
+    def _wrapped_endpoint(self, generation: Generation, model: Any) -> Endpoint:
+        signature = model_signature(generation.code)
+        if signature.mode is Mode.OPEN:
+            return Endpoint(signature, ModelCalls(model, self.pool))
+        return Endpoint(signature, lambda socket: model.websocket(starlette_websocket(socket)))
 
     def finish_mock(self, generation: Generation) -> None:
         """Make the generation of an auto mock serve (no user code is loaded)."""

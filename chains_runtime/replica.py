@@ -21,9 +21,10 @@ from chains_runtime.hotswap.modules import ModuleTable
 from chains_runtime.hotswap.space import ModuleSpace
 from chains_runtime.loading import Loader
 from chains_runtime.outbound import Outbound
-from chains_runtime.package import OpenPackage
+from chains_runtime.package import OpenPackage, offer_data
 from chains_runtime.request_context import current_call
 from chains_runtime.route_table import RouteTable, TokenSet
+from chains_runtime.siblings import Siblings
 from chains_runtime.slots import Slots
 from chains_runtime.stubs import Binding
 from chains_runtime.transport import Client
@@ -37,6 +38,7 @@ class Replica:
     Args:
         launch: what the platform told.
         package: the Chainlet to run.
+        work_dir: the process's working directory, where files for the user's code may lie.
         queue_limit: calls that may wait for a slot; more are answered 503.
         report: is told why a start failed before anybody can ask, since who asks may end us at once.
         clock: monotonic seconds.
@@ -47,22 +49,25 @@ class Replica:
         launch: ReplicaLaunch,
         package: OpenPackage,
         *,
+        work_dir: Path,
         queue_limit: int = DEFAULT_QUEUE_LIMIT,
         report: Callable[[tuple[Diagnostic, ...]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.launch = launch
         self.package = package
+        self._work_dir = work_dir
         self.state = ReplicaState.STARTING
         self.diagnostics: tuple[Diagnostic, ...] = ()
         self.routes = RouteTable(launch.routes, launch.deployment)
         self.admin = TokenSet((launch.admin_token,))
         self.slots = Slots(package.spec.compute.predict_concurrency, queue_limit)
         self.watch = CallWatch()
-        self.paths = UserPaths(launch.user_root)
+        self.paths = UserPaths(_author_root(launch.user_root, package))
         self.space = ModuleSpace(_running_table)
         self.outbound = Outbound(lambda: self.routes, Client(), asyncio.get_running_loop())
-        self.loader = Loader(launch, self.space, self.outbound, self._bindings)
+        self.siblings = Siblings(lambda: self.routes, self._own_revision, work_dir, os.environ)
+        self.loader = Loader(launch, self.space, self.outbound, self._bindings, self.pool, self.siblings)
         self.generations: tuple[Generation, ...] = ()
         """Committed ones, by `since`."""
         self.prepared: Generation | None = None
@@ -115,9 +120,15 @@ class Replica:
         if self.package.is_auto_mock:
             self.loader.finish_mock(generation)
             return
+        if generation.package.wrapped is not None:
+            offer_data(generation.package, self._work_dir)
         self.loader.load_code(generation)
         self.load_count += 1
         self.loader.finish(generation, self.loader.construct(generation))
+
+    def _own_revision(self) -> Revision:
+        since = self.newest.since if self.is_loaded else self.launch.since
+        return Revision(self.launch.deployment, since)
 
     def fail(self, error: BaseException, generation: Generation) -> None:
         """Keep what is wrong and ask the process to end."""
@@ -251,10 +262,19 @@ class Replica:
     def close(self) -> None:
         """Take the replica out of this interpreter."""
         self.watch.close()
+        self.siblings.close()
         self.outbound.close()
         self.space.close()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _author_root(user_root: str, package: OpenPackage) -> str:
+    """The author's directory of what runs; empty if it is not known."""
+    if package.wrapped is None:
+        return user_root
+    below = package.wrapped.directory
+    return f"{user_root.rstrip('/')}/{below}" if user_root and below else ""
 
 
 def _running_table() -> ModuleTable | None:

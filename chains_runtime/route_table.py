@@ -69,11 +69,15 @@ class RouteTable:
             return way
 
     def _find(self, class_name: str, revision: Revision) -> Way | None:
+        chosen = self.target(class_name, revision)
+        return None if chosen is None else _way(chosen)
+
+    def target(self, class_name: str, revision: Revision) -> ReplicaSet | None:
+        """The replicas of a dependency for a request of that revision; None if none are known."""
         sets = self._sets.get((revision.deployment, class_name))
         if sets is None:
             sets = self._sets.get((self.deployment, class_name), ())
-        chosen = choose_set(sets, revision.version)
-        return None if chosen is None else _way(chosen)
+        return choose_set(sets, revision.version)
 
     def sets(self, class_name: str) -> tuple[ReplicaSet, ...]:
         """Of a dependency, for the replica's own deployment."""

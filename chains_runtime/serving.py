@@ -68,7 +68,7 @@ async def serve(
         listener: a bound socket.
         at_end: called with the exit code as soon as the end has come, before anything is waited for.
     """
-    replica = Replica(launch, package, report=report_failure)
+    replica = Replica(launch, package, work_dir=Path.cwd(), report=report_failure)
     set_up_logging(
         debug=package.spec.options.enable_debug_logs,
         shown=lambda text: replica.paths.text(text, replica.source_roots()),

@@ -26,6 +26,8 @@ class Mode(StrEnum):
     SYNC = "sync"
     STREAM = "stream"
     WEBSOCKET = "websocket"
+    OPEN = "open"
+    """Untyped: a coroutine function whose result shows whether it is a stream."""
 
 
 @dataclass(frozen=True)

@@ -85,10 +85,16 @@ class ServerWebSocket:
         self.headers: Mapping[str, str] = {
             k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]
         }
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._closed_by_peer: tuple[int, str] | None = None
         self._closed = False
+
+    @property
+    def parts(self) -> tuple[Scope, Receive, Send]:
+        """What another class of websocket can be made of."""
+        return self._scope, self._receive, self._send
 
     def is_connected(self) -> _Connected:
         """Whether both sides are open; may be awaited."""

@@ -1,7 +1,6 @@
 """`build_packages` and `PackageBuilder`: ChainSpec -> ChainPackages."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +24,7 @@ from chains_cli.packaging.requirements import (
 )
 from chains_cli.packaging.runtime_source import RUNTIME_REQUIREMENTS, runtime_files
 from chains_cli.packaging.sources import SourceCollector, SourceFiles
+from chains_cli.packaging.wrapped import TrussWrapper
 from chains_protocol.errors import DiagnosticsError, sort_diagnostics
 from chains_protocol.manifest import SOURCE_DIR, SPEC_FILE, EnvironmentSpec
 from chains_protocol.spec import ChainletKind, ChainletSpec, ChainSpec, DiscoveredChainlet
@@ -35,7 +35,6 @@ Target = Literal["process", "truss"]
 DATA_DIR: Final = "data"
 _LARGE_BYTES: Final = 10_000_000
 _KEEP: Final = f"{SOURCE_DIR}/.keep"
-_MODEL_NAME: Final = re.compile(r"^model_name\s*:.*$", re.MULTILINE)
 
 
 def build_packages(
@@ -120,7 +119,7 @@ class _Build:
 
     def _package(self, found: DiscoveredChainlet) -> Package:
         kind = found.spec.kind if found.spec.mock is None else ChainletKind.CHAINLET
-        if kind in (ChainletKind.TRUSS, ChainletKind.ENGINE_BUILDER) and self._target == "process":
+        if kind is ChainletKind.ENGINE_BUILDER and self._target == "process":
             raise DiagnosticsError([findings.unsupported(found)])
         if kind is ChainletKind.TRUSS:
             package = self._wrapped_truss(found)
@@ -214,24 +213,22 @@ class _Build:
         return make_package(files, spec, environment, _with_generated({}, files))
 
     def _wrapped_truss(self, found: DiscoveredChainlet) -> Package:
-        """A copy of the wrapped directory; only the model's name is ours (G-60, G-61)."""
-        spec = found.spec
-        directory = Path(found.sources.truss_dir or "")
-        config = directory / "config.yaml"
-        if not directory.is_dir() or not config.is_file():
-            raise DiagnosticsError([findings.no_truss(found, directory)])
-        files = {
-            path: content
-            for path, content in self._reader.directory(directory).items()
-            if not looks_secret(path, content.head)
-        }
-        origins = dict.fromkeys(files, f"below the Truss `{directory}`")
-        text = self._reader.read_file(config).data.decode("utf-8")
-        name_line = f"model_name: {json.dumps(spec.display_name)}"
-        renamed, count = _MODEL_NAME.subn(lambda _: name_line, text, count=1)
-        files["config.yaml"] = Content((renamed if count else f"{name_line}\n{text}").encode())
-        files[SPEC_FILE] = Content(canonical_json(spec))
-        return make_package(files, spec, self._environment(spec, ()), _with_generated(origins, files))
+        """A copy of the wrapped directory (G-60, G-61)."""
+        wrapper = TrussWrapper(
+            reader=self._reader,
+            renderer=self._renderer,
+            workspace=Path(self._spec.workspace),
+            python=self._spec.python.version,
+            is_served_here=self._target == "process",
+            export_lock=self._export_lock,
+        )
+        wrapped = wrapper.wrap(found)
+        self._findings.secret(wrapped.secret)
+        for distribution, module in wrapped.implicit.items():
+            self._findings.implicit(distribution, module, found.spec.display_name)
+        files = {**wrapped.files, SPEC_FILE: Content(canonical_json(wrapped.spec))}
+        self._findings.alike(files)
+        return make_package(files, wrapped.spec, wrapped.environment, _with_generated(wrapped.origins, files))
 
 
 def _with_generated(origins: Mapping[str, str], files: Iterable[str]) -> Mapping[str, str]:

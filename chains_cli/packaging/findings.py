@@ -7,7 +7,7 @@ from typing import Final
 from chains_analysis.closure import Closure, Widening
 from chains_cli.packaging.package import Package
 from chains_protocol.errors import Code, Diagnostic, Location, Severity
-from chains_protocol.spec import ChainletKind, DiscoveredChainlet
+from chains_protocol.spec import DiscoveredChainlet
 
 _RESERVED: Final = frozenset(
     {"truss_chains", "chains_protocol", "chains_analysis", "chains_runtime", "chains_platform", "chains_cli"}
@@ -79,12 +79,23 @@ def forbidden_names(paths: Iterable[str], target: str) -> Iterator[Diagnostic]:
 
 
 def unsupported(found: DiscoveredChainlet) -> Diagnostic:
-    """CH210: a kind of Chainlet that our own replicas do not run."""
+    """CH210: an engine-builder Chainlet, which our own replicas do not run."""
     name = found.spec.display_name
-    what = "an engine-builder Chainlet" if found.spec.kind is ChainletKind.ENGINE_BUILDER else "a Truss"
     return Diagnostic(
         code=Code.UNSUPPORTED_CHAINLET,
-        message=f"`{name}` is {what}, which this remote does not run",
+        message=f"`{name}` is an engine-builder Chainlet, which this remote does not run",
+        location=_place(found),
+        chainlet=name,
+        help=f"replace it with `--mock {name}=auto` or `--mock {name}=FILE:CLASS`, or push to another remote",
+    )
+
+
+def unsupported_truss(found: DiscoveredChainlet, why: str) -> Diagnostic:
+    """CH210: a wrapped Truss that no process of ours can serve."""
+    name = found.spec.display_name
+    return Diagnostic(
+        code=Code.UNSUPPORTED_CHAINLET,
+        message=f"the Truss of `{name}` {why}, which this remote does not run",
         location=_place(found),
         chainlet=name,
         help=f"replace it with `--mock {name}=auto` or `--mock {name}=FILE:CLASS`, or push to another remote",
@@ -181,4 +192,4 @@ def _implicit_note(distribution: str, module: str, names: list[str]) -> Diagnost
     )
 
 
-__all__ = ["Findings", "forbidden_names", "no_truss", "unsupported"]
+__all__ = ["Findings", "forbidden_names", "no_truss", "unsupported", "unsupported_truss"]

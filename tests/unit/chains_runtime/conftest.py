@@ -108,7 +108,7 @@ async def running(
             **launch,
         }
     )
-    replica = Replica(told, open_package(package), queue_limit=queue_limit)
+    replica = Replica(told, open_package(package), work_dir=socket.parent, queue_limit=queue_limit)
     patcher = Patcher(replica, judge)
     app = ReplicaApp(replica, patcher)
     websockets = WebSocketServer(app, {})

@@ -27,7 +27,12 @@ async def test_the_reason_is_told_before_the_state_shows_the_failure(tmp_path: P
         replica_id="r1", deployment="d", admin_token="t", package_digest="0" * 64, routes=ReplicaRoutes()
     )
     package = open_package(write_package(tmp_path / "p", {"chain.py": SOURCE}, "Bad"))
-    replica = Replica(launch, package, report=lambda diagnostics: told.append((replica.state, diagnostics)))
+    replica = Replica(
+        launch,
+        package,
+        work_dir=tmp_path,
+        report=lambda diagnostics: told.append((replica.state, diagnostics)),
+    )
     try:
         await replica.load()
     finally:

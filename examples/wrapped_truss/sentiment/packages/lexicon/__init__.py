@@ -1,0 +1,5 @@
+"""How a text is taken apart."""
+
+
+def words(text):
+    return [word.strip(".,!?").lower() for word in text.split()]
