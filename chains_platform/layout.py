@@ -162,8 +162,8 @@ class Layout:
         return self
 
     def remove_sockets(self) -> None:
-        """Remove the socket directory, which nobody else would clean up; what is not ours stays."""
-        with contextlib.suppress(OSError):  # not empty, or gone already
+        """Remove the socket directory, which nobody else would clean up, once no socket is left in it."""
+        with contextlib.suppress(OSError):  # somebody listens there, or it is gone already
             self.sockets.rmdir()
 
     def read_platform_file(self) -> PlatformFile | None:

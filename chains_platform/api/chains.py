@@ -32,6 +32,9 @@ from chains_protocol.patch import PatchOutcome, PatchRequest
 from chains_protocol.replica import ReplicaState, ReplicaStatus
 
 _LOOK_S = 2.0
+_MAX_ID = 2**63 - 1
+"""SQLite's largest integer."""
+_MAX_ID_DIGITS = 19
 
 
 async def plan(services: Services, request: Request) -> Response:
@@ -98,8 +101,7 @@ async def show_versions(services: Services, request: Request) -> Response:
 
 async def stream_events(services: Services, request: Request) -> Response:
     record = _find(services, request)
-    given = request.headers.get("last-event-id", "")
-    after = int(given) if given.isdecimal() else int(number(request, "after"))
+    after = _last_event(request)
     follow = flag(request, "follow", True)
     if follow and not after:
         # who follows wants what goes on now; an earlier push of the deployment ended long ago
@@ -111,6 +113,14 @@ async def stream_events(services: Services, request: Request) -> Response:
             yield None if event is None else (str(event.id), event.kind.value, event.model_dump_json())
 
     return event_stream(items())
+
+
+def _last_event(request: Request) -> int:
+    """The id after which events are wanted: what a reader that comes back says, else the parameter."""
+    given = request.headers.get("last-event-id", "")
+    if given.isascii() and given.isdecimal():
+        return int(given) if len(given) < _MAX_ID_DIGITS else _MAX_ID
+    return min(int(number(request, "after")), _MAX_ID)
 
 
 async def stream_logs(services: Services, request: Request) -> Response:

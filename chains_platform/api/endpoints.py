@@ -1,5 +1,6 @@
 """What an endpoint is: one entry makes a route and its part of the OpenAPI document."""
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -55,8 +56,8 @@ def number(request: Request, parameter: str, default: float = 0.0) -> float:
         value = float(text)
     except ValueError:
         raise bad_request(f"`{parameter}` has to be a number") from None
-    if value != value or value < 0:  # noqa: PLR0124 (not a number)
-        raise bad_request(f"`{parameter}` has to be a number that is not negative")
+    if not math.isfinite(value) or value < 0:
+        raise bad_request(f"`{parameter}` has to be a number that is finite and not negative")
     return value
 
 

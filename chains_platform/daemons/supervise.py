@@ -95,7 +95,6 @@ class Supervisor:
         if self._services is not None:
             await self._services.stop_everything()
         self._layout.platform_file.unlink(missing_ok=True)
-        self._layout.remove_sockets()
 
     async def give_up(self) -> None:
         """End the gateway unless others know of it: nobody would find it otherwise."""
@@ -123,7 +122,7 @@ async def serve(options: ServeOptions, environ: Mapping[str, str]) -> None:
         DiagnosticsError: CH308 if a port is taken, CH309 if it can't start or one runs already.
     """
     layout = find_layout(environ, options.home).create()
-    with hold_lock(layout.control_lock, "a platform"):
+    with hold_lock(layout.control_lock, "a platform"), _sockets_tidied(layout):
         kept = ports.read_ports(layout.ports_file)
         with contextlib.closing(_bind(options, kept)) as bound:
             port: int = bound.getsockname()[1]
@@ -142,6 +141,15 @@ async def serve(options: ServeOptions, environ: Mapping[str, str]) -> None:
                 await _run(supervisor, services, bound, options)
             finally:
                 await supervisor.give_up()
+
+
+@contextlib.contextmanager
+def _sockets_tidied(layout: Layout) -> Iterator[None]:
+    """The sockets' directory goes when nobody listens there any more."""
+    try:
+        yield
+    finally:
+        layout.remove_sockets()
 
 
 async def _open(

@@ -310,6 +310,18 @@ async def test_events_can_be_resumed(plane: Plane) -> None:
     assert rest == resumed == everything[4:]
 
 
+@pytest.mark.parametrize("last", ["9" * 18, "9" * 19, "9" * 5000])
+async def test_events_after_any_number_are_none_that_came_before(plane: Plane, last: str) -> None:
+    async with plane.client() as client:
+        info = await push(client, plane)
+        path = f"/v1/chains/poems/deployments/{info.id}/events?follow=0"
+        by_header = await client.get(path, headers={"last-event-id": last})
+        refused = await client.get(f"{path}&after=inf")
+
+    assert (by_header.status_code, parse_events(by_header.text)) == (200, [])
+    assert refused.status_code == 400
+
+
 async def test_events_tell_how_each_chainlet_is(plane: Plane) -> None:
     async with plane.client() as client:
         info = await push(client, plane)
