@@ -52,8 +52,7 @@ class Carry:
         """The plan for a new generation."""
         remade = {m: facts for m, facts in self._modules.items() if m not in self.shared and m in self._known}
         plans = {module: tuple(self._statement_plans(facts)) for module, facts in remade.items()}
-        classes = (name for facts in remade.values() for name in self._classes(facts))
-        return CarryPlan(self.shared, MappingProxyType(plans), frozenset(classes))
+        return CarryPlan(self.shared, MappingProxyType(plans))
 
     @cached_property
     def _settled(self) -> tuple[frozenset[Key], frozenset[str]]:
@@ -166,21 +165,6 @@ class Carry:
             is_cheap = statement.kind in (Kind.IMPORT, Kind.NOTHING)
             carry = not is_cheap and not any(key in self.dirty for key in statement.keys)
             yield StatementPlan(statement.index, statement.facts.names, carry)
-
-    def _classes(self, facts: ModuleFacts) -> Iterator[str]:
-        old = self._comparison.before.resolver.readable(facts.module)
-        for statement in facts.statements:
-            if statement.kind not in (Kind.CLASS, Kind.BRANCH):
-                continue
-            for name in statement.facts.names:
-                is_known = old is not None and name in old.bindings
-                if is_known and Key(SYMBOL, facts.module, name) in self.dirty:
-                    yield f"{facts.module}:{name}"
-                    parts = statement.facts.class_facts
-                    inner = (
-                        (m.name for m in parts.members if m.kind is Kind.CLASS) if parts is not None else ()
-                    )
-                    yield from (f"{facts.module}:{name}.{n}" for n in inner)
 
 
 def _outline(facts: ModuleFacts) -> set[object]:

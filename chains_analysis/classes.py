@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chains_analysis.fingerprints import fingerprint_of, first_line, hashed, strip_docstrings
+from chains_analysis.handles import Constructor, Within, constructor_of
 from chains_analysis.imports import dotted
-from chains_analysis.inert import Kind, Mutability, is_inert_decorator, mutability_of
+from chains_analysis.inert import Kind, Mutability, is_inert_decorator, is_inert_inside, mutability_of
 from chains_analysis.references import UseReader, own_parameter
 from chains_analysis.scopes import FunctionNode, bound_names
 from chains_analysis.uses import Opaque, Surroundings, Uses, merge
@@ -30,6 +31,10 @@ class Member:
     """A value that nothing changes in place."""
     changes_class: bool = False
     """A method that stores into its class."""
+    is_declaration: bool = False
+    """An annotation without a value."""
+    constructor: Constructor | None = None
+    """What an `__init__` does with its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,10 @@ class ClassFacts:
     bases: tuple[tuple[str, ...], ...]
     members: tuple[Member, ...]
     has_unknown_decorator: bool
+    has_keywords: bool
+    """As `metaclass=...`."""
+    is_inert_inside: bool
+    """Whether making it does nothing more than its bases make it do."""
 
     def named(self, name: str) -> tuple[Member, ...]:
         """The members of that name; several for a property or overloads."""
@@ -62,6 +71,8 @@ def class_facts_of(node: ast.ClassDef, where: Surroundings, dynamic: tuple[Opaqu
         bases,
         tuple(members),
         not all(map(is_inert_decorator, node.decorator_list)),
+        bool(node.keywords),
+        is_inert_inside(node),
     )
 
 
@@ -70,16 +81,10 @@ def _base_name(node: ast.expr) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _ClassBody:
+class _ClassBody(Within):
     """What the statements of one class body have in common."""
 
-    where: Surroundings
-    first_line: int
-    names: set[str]
     dynamic: tuple[Opaque, ...]
-
-    def reader(self) -> UseReader:
-        return UseReader(self.where, self.first_line, self.names)
 
 
 def _members(node: ast.stmt, position: int, within: _ClassBody) -> Iterator[Member]:
@@ -99,17 +104,20 @@ def _members(node: ast.stmt, position: int, within: _ClassBody) -> Iterator[Memb
         uses = merge([body.uses(), opaque])
         is_on_class = any(dotted(d)[-1:] == ("classmethod",) for d in node.decorator_list)
         is_plain = not node.decorator_list and not (node.name.startswith("__") and node.name.endswith("__"))
+        fingerprint, head_uses = fingerprint_of(node), head.uses()
+        is_init = node.name == "__init__"
         yield Member(
             node.name,
             Kind.FUNCTION,
             line,
-            fingerprint_of(node),
+            fingerprint,
             outline,
             docs,
-            head.uses(),
+            head_uses,
             uses,
             is_plain=is_plain,
             changes_class=uses.changes_class or (is_on_class and bool(uses.own_stored | uses.own_changed)),
+            constructor=constructor_of(node, within, head_uses, fingerprint) if is_init else None,
         )
         return
     head.statement(node)
@@ -117,8 +125,20 @@ def _members(node: ast.stmt, position: int, within: _ClassBody) -> Iterator[Memb
     kind = Kind.CLASS if isinstance(node, ast.ClassDef) else Kind.VALUE
     value = getattr(node, "value", None)
     is_fixed = isinstance(value, ast.expr) and mutability_of(value) is Mutability.NONE
+    is_declaration = isinstance(node, ast.AnnAssign) and node.value is None
     for name in sorted(bound_names([node])) or [f"#{position}"]:
-        yield Member(name, kind, line, fingerprint, fingerprint, docs, head.uses(), opaque, is_fixed=is_fixed)
+        yield Member(
+            name,
+            kind,
+            line,
+            fingerprint,
+            fingerprint,
+            docs,
+            head.uses(),
+            opaque,
+            is_fixed=is_fixed,
+            is_declaration=is_declaration,
+        )
 
 
 def class_fingerprint(facts: ClassFacts) -> str:

@@ -8,7 +8,7 @@ they are its *mutators*, and it depends on them. A name that some function rebin
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from chains_analysis.inert import Kind, Mutability
+from chains_analysis.inert import Kind, Mutability, is_plain_base
 from chains_analysis.nodes import MODULE, SYMBOL, Hit, Key
 from chains_analysis.resolution import Resolver
 from chains_analysis.symbols import ModuleFacts, Statement
@@ -76,6 +76,25 @@ class LoadEffects:
                 if ref.use & _EXECUTING and hit.key.kind == SYMBOL:
                     found |= self._run(hit.key)
         return frozenset(found | set(self._subclass_hooks(module, statement)))
+
+    def is_inert_subclass(self, module: str, statement: Statement) -> bool:
+        """Whether making a class of the tree's bases does nothing but bind its name, if it can be made."""
+        facts = statement.facts.class_facts
+        if facts is None:
+            return False
+        bases = self._resolver.bases(module, statement.facts.names[0])
+        if not facts.is_inert_inside or len(bases) + sum(map(is_plain_base, facts.bases)) < len(facts.bases):
+            return False
+        family = self._resolver.family(module, statement.facts.names[0])[1:]
+        return all(self._is_harmless_base(*owner) for owner in family)
+
+    def _is_harmless_base(self, module: str, name: str) -> bool:
+        binder = self._resolver.class_of(module, name)
+        facts = binder.facts.class_facts if binder is not None else None
+        if facts is None or facts.has_keywords or facts.named("__init_subclass__"):
+            return False
+        bases = self._resolver.bases(module, name)
+        return len(bases) + sum(map(is_plain_base, facts.bases)) >= len(facts.bases)
 
     def starts_something(self, module: str, statement: Statement) -> bool:
         """Whether executing a statement may start threads, processes, servers and the like."""

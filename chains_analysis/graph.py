@@ -8,6 +8,7 @@ from typing import NamedTuple
 from chains_analysis.classes import ClassFacts, Member
 from chains_analysis.effects import LoadEffects
 from chains_analysis.fingerprints import hash_of
+from chains_analysis.handles import Constructor, Handle
 from chains_analysis.inert import Kind
 from chains_analysis.nodes import (
     EDGE,
@@ -18,6 +19,7 @@ from chains_analysis.nodes import (
     STATEMENT,
     SYMBOL,
     VIEW,
+    WIRE,
     Hit,
     Key,
 )
@@ -153,9 +155,63 @@ class Graph:
                 yield from self._type_deps(key)
                 yield from self._mutator_deps(key)
             case "member":
-                for member in self._named_members(key):
-                    yield from self.uses_deps(key.module, member.head)
-                    yield from self.uses_deps(key.module, member.body)
+                yield from self._member_deps(key)
+            case "wire":
+                yield from self._wire_deps(key)
+
+    def _member_deps(self, key: Key) -> Iterator[Dep]:
+        constructor = self.constructor(key)
+        for member in self._named_members(key):
+            yield from self.uses_deps(key.module, member.body)
+            if constructor is None:
+                yield from self.uses_deps(key.module, member.head)
+        if constructor is not None:
+            apart = set(self._annotated_chainlets(key.module, constructor))
+            yield from (d for d in self.uses_deps(key.module, constructor.head) if d.key not in apart)
+            for handle in constructor.handles:
+                if handle.edge is not None and handle.edge.chainlet is not None:
+                    yield from self._way_to(key.module, handle.edge.chainlet)
+
+    def _way_to(self, module: str, ref: Ref) -> Iterator[Dep]:
+        """The imports that decide which class a name stands for."""
+        for hit in self.resolver.resolve(module, ref):
+            binders = self.resolver.binders(hit.key.module, hit.key.name)
+            if hit.key.kind == SYMBOL and any(b.kind is Kind.IMPORT for b in binders):
+                yield Dep(hit.key)
+
+    def _wire_deps(self, key: Key) -> Iterator[Dep]:
+        constructor, handle = self.constructor(key), self.handle(key)
+        if handle is not None and handle.edge is not None:
+            yield from self.uses_deps(key.module, handle.edge.head)
+        elif handle is None and constructor is not None:
+            yield from map(Dep, self._annotated_chainlets(key.module, constructor))
+
+    def _annotated_chainlets(self, module: str, constructor: Constructor) -> Iterator[Key]:
+        """Chainlets that annotations of an `__init__` name and nothing else of it."""
+        keys: dict[Key, bool] = {}
+        for ref in constructor.head.all:
+            for key in (self._full(ref, hit) for hit in self.resolver.resolve(module, ref)):
+                if key.kind == EDGE:
+                    keys[key] = keys.get(key, True) and ref.role is Role.ANNOTATION
+        yield from (key for key, is_annotation in keys.items() if is_annotation)
+
+    def constructor(self, key: Key) -> Constructor | None:
+        """What the one `__init__` does that a MEMBER or WIRE node belongs to; None if that can't be told."""
+        members = self._named_members(key)
+        return members[0].constructor if len(members) == 1 else None
+
+    def handle(self, key: Key) -> Handle | None:
+        """The parameter that a WIRE node stands for."""
+        constructor = self.constructor(key)
+        return constructor.named(key.member.partition(".")[2]) if constructor is not None else None
+
+    def wires(self, key: Key) -> tuple[Key, ...]:
+        """The WIRE nodes of a MEMBER node."""
+        constructor = self.constructor(key)
+        if constructor is None:
+            return ()
+        names = ("", *(h.name for h in constructor.handles if h.edge is not None))
+        return tuple(Key(WIRE, key.module, key.name, f"{key.member}.{name}") for name in names)
 
     def _symbol_deps(self, key: Key) -> Iterator[Dep]:
         for statement in self.resolver.binders(key.module, key.name):
@@ -312,13 +368,24 @@ class Graph:
             case "signature":
                 named = facts.named(key.member)
                 return hash_of(m.head_fingerprint for m in named) if named else None
+            case "wire":
+                return self._wire_fingerprint(key)
+        constructor = self.constructor(key)
         named = facts.named(key.member)
         docs = (m.docs for m in named) if self.docs_matter else ()
+        if constructor is not None:
+            return hash_of((constructor.fingerprint, *docs))
         return hash_of((*(m.fingerprint for m in named), *docs)) if named else None
+
+    def _wire_fingerprint(self, key: Key) -> str | None:
+        handle = self.handle(key)
+        if handle is None:
+            return "" if key.member.endswith(".") else None
+        return handle.edge.fingerprint if handle.edge is not None else None
 
     def _named_members(self, key: Key) -> tuple[Member, ...]:
         facts = self.class_facts(key.module, key.name) if key.member else None
-        return facts.named(key.member) if facts is not None else ()
+        return facts.named(key.member.partition(".")[0]) if facts is not None else ()
 
 
 __all__ = ["ENDPOINTS", "Dep", "Graph"]

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from chains_analysis.classes import Member
+from chains_analysis.construction import Construction
 from chains_analysis.graph import Dep, Graph
 from chains_analysis.inert import Kind
-from chains_analysis.nodes import HEAD, MEMBER, SIGNATURE, SYMBOL, Key
+from chains_analysis.nodes import HEAD, MEMBER, SIGNATURE, SYMBOL, WIRE, Key
 from chains_analysis.outcome import ChainletRef
-from chains_analysis.uses import Opaque, Ref
+from chains_analysis.uses import Opaque, Ref, Uses
 
 _CLASS_HOOKS = frozenset({"__init_subclass__", "__set_name__", "__class_getitem__"})
 
@@ -125,8 +126,13 @@ class Unit:
         return tuple(Key(HEAD, *owner) for owner in self.family)
 
     @cached_property
+    def construction(self) -> Construction:
+        """What making an instance does with its dependencies."""
+        return Construction(self.graph, self.family, self.members)
+
+    @cached_property
     def init(self) -> Reach:
-        """What an instance's construction depends on."""
+        """What an instance's construction depends on; a dependency that it only keeps is not among it."""
         roots = [
             key for key, member in self.members if member.kind is Kind.FUNCTION and _is_special(member.name)
         ]
@@ -135,7 +141,7 @@ class Unit:
     @cached_property
     def run(self) -> Reach:
         """What any use of an instance depends on; `init` is a part of it."""
-        roots = [*self.heads, *(key for key, _ in self.members)]
+        roots = [*self.heads, *(key for key, _ in self.members), *self.construction.wires]
         return reach(roots if self.family else [self.symbol], self._neighbours)
 
     @cached_property
@@ -188,12 +194,23 @@ class Unit:
 
     def _neighbours(self, key: Key) -> Iterator[Dep]:
         yield from self.graph.deps(key)
+        if key.kind == WIRE:
+            handle = self.graph.handle(key)
+            if handle is not None and handle.edge is not None:
+                yield from self._own(handle.edge.head)
         if key.kind != MEMBER:
             return
         for other, member in self.members:
             if other == key:
-                for uses in (member.head, member.body):
-                    yield from (Dep(k) for k, _ in self.members if uses.leaks_own or k.member in uses.own)
+                head = member.constructor.head if member.constructor is not None else member.head
+                yield from self._own(head)
+                yield from self._own(member.body)
+                if member.constructor is not None:
+                    yield from (Dep(w) for w in self.graph.wires(key) if w in self.construction.doubts)
+
+    def _own(self, uses: Uses) -> Iterator[Dep]:
+        """The members that a piece of code may use through its instance or class."""
+        yield from (Dep(k) for k, _ in self.members if uses.leaks_own or k.member in uses.own)
 
 
 def _is_special(name: str) -> bool:

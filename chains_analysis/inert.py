@@ -172,12 +172,17 @@ def is_inert_function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 
 def is_inert_class(node: ast.ClassDef) -> bool:
-    """Whether making this class does nothing but bind its name, its workspace bases aside."""
+    """Whether making this class does nothing but bind its name."""
+    return is_inert_inside(node) and all(_is_plain_base(base) for base in node.bases)
+
+
+def is_inert_inside(node: ast.ClassDef) -> bool:
+    """The same, whatever its bases do."""
     if any(k.arg not in ("total", "frozen") for k in node.keywords):
         return False
     if not all(map(is_inert_decorator, node.decorator_list)):
         return False
-    return all(_is_plain_base(base) for base in node.bases) and all(map(_is_inert_member, node.body))
+    return all(map(_is_inert_member, node.body))
 
 
 def is_inert_decorator(node: ast.expr) -> bool:
@@ -244,7 +249,11 @@ def _is_inert_member(node: ast.stmt) -> bool:
 
 def _is_plain_base(node: ast.expr) -> bool:
     """Bases from elsewhere must be known; `Generic[T]` counts as `Generic`."""
-    name = dotted(node.value if isinstance(node, ast.Subscript) else node)
+    return is_plain_base(dotted(node.value if isinstance(node, ast.Subscript) else node))
+
+
+def is_plain_base(name: tuple[str, ...]) -> bool:
+    """Whether a dotted name is that of a base whose subclasses can be made without effect."""
     return bool(name) and (name[-1] in PLAIN_BASES or name[-1].endswith(("Error", "Exception")))
 
 
@@ -288,7 +297,9 @@ __all__ = [
     "is_inert_decorator",
     "is_inert_expression",
     "is_inert_function",
+    "is_inert_inside",
     "is_main_guard",
+    "is_plain_base",
     "is_type_checking",
     "kind_of",
     "mutability_of",

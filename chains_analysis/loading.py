@@ -7,7 +7,7 @@ from chains_analysis.carry import Carry
 from chains_analysis.diff import Comparison
 from chains_analysis.impact import reach
 from chains_analysis.inert import Kind
-from chains_analysis.nodes import SYMBOL, Key
+from chains_analysis.nodes import SYMBOL, VIEW, Key
 from chains_analysis.outcome import Reason
 from chains_analysis.reasons import Narrator
 from chains_analysis.symbols import ModuleFacts, Statement
@@ -126,8 +126,18 @@ class Change:
             return self.comparison.is_changed(key)
         if statement.facts.load_fingerprint not in {b.facts.load_fingerprint for b in binders}:
             return True
+        if self._makes_the_same_class(facts.module, statement):
+            return False
         reached = new.effects.load_reach(facts.module, statement)
         return any(self.comparison.is_changed(hit.key) for hit in reached)
+
+    def _makes_the_same_class(self, module: str, statement: Statement) -> bool:
+        """Whether a class statement that did not change, with bases of the tree, will do as it did."""
+        new = self.comparison.after
+        if not new.effects.is_inert_subclass(module, statement) or new.may_fail(module, statement):
+            return False
+        family = new.resolver.family(module, statement.facts.names[0])
+        return not any(self.comparison.is_changed(Key(VIEW, *owner)) for owner in family)
 
 
 __all__ = ["Change"]

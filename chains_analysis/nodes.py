@@ -11,6 +11,7 @@ VIEW: Final = "view"
 HEAD: Final = "head"
 MEMBER: Final = "member"
 SIGNATURE: Final = "signature"
+WIRE: Final = "wire"
 
 
 class Key(NamedTuple):
@@ -19,7 +20,9 @@ class Key(NamedTuple):
     SYMBOL: all that a module binds to a name. STATEMENT: a top-level statement that binds
     none. MODULE: a module as an object, hence all its names. EVERYTHING: all code there is.
     EDGE: what a caller of a Chainlet depends on. VIEW: a class as a type, without the bodies
-    of its methods. HEAD, MEMBER, SIGNATURE: parts of the judged Chainlet's own classes.
+    of its methods. HEAD, MEMBER, SIGNATURE: parts of the judged Chainlet's own classes. WIRE:
+    how a parameter of an `__init__` calls its dependency; "__init__.x" in `member`, or
+    "__init__." for the Chainlets that its other annotations name.
     """
 
     kind: str
@@ -45,6 +48,7 @@ __all__ = [
     "STATEMENT",
     "SYMBOL",
     "VIEW",
+    "WIRE",
     "Hit",
     "Key",
 ]

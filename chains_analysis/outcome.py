@@ -58,17 +58,15 @@ class CarryPlan:
     each with a plan for all of its top-level statements, in order. A module in neither is
     new to the package: execute all of it.
 
-    `reexecuted_classes` ("module:qualname") exist before and after, but as different class
-    objects. The plan can't see the heap. A replica must look: if something reachable from the
-    running instance's `__dict__` (the instance itself aside) is an instance of such a class,
-    or a function, bound method or coroutine of a module in `modules` whose statement is not
-    carried, then `patched` is not enough, and it is `reloaded`; if it is reachable from a
-    carried value or a shared module instead, it is `restarted`.
+    The plan can't see the heap. A replica must look: if something reachable from the running
+    instance's `__dict__` (the instance itself aside) is a class of a module in `modules` whose
+    statement is not carried, an instance of one, or a function, bound method or coroutine of
+    such a statement, then `patched` is not enough, and it is `reloaded`; if it is reachable
+    from a carried value or a shared module instead, it is `restarted`.
     """
 
     shared: frozenset[str] = frozenset()
     modules: Mapping[str, tuple[StatementPlan, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    reexecuted_classes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from chains_analysis.diff import Comparison
 from chains_analysis.graph import Graph
 from chains_analysis.impact import Reach
-from chains_analysis.nodes import EDGE, EVERYTHING, HEAD, MODULE, SIGNATURE, STATEMENT, Key
+from chains_analysis.nodes import EDGE, EVERYTHING, HEAD, MODULE, SIGNATURE, STATEMENT, WIRE, Key
 from chains_analysis.outcome import ChainletRef, Reason
 from chains_analysis.symbols import ImportBinding, ModuleFacts, Statement
 from chains_protocol.patch import Action
@@ -24,32 +24,36 @@ class Narrator:
         text = f"the class `{ref.qualname}` {what} in `{path}`"
         return Reason(f"{ref.module}.{ref.qualname}", path, 1, (), text, Action.RESTARTED)
 
-    def changed(self, key: Key, reach: Reach, action: Action) -> Reason:
-        """A node the Chainlet depends on is different."""
-        way = reach.way(key)
-        label, (path, line) = self.label(key), self._place(key)
+    def changed(self, key: Key, reach: Reach, action: Action, unkept: str | None = None) -> Reason:
+        """A node the Chainlet depends on is different.
+
+        `unkept` says why it may have a part in making the instance, if that is for a dependency
+        that is not known to be kept only.
+        """
+        label, (path, line), labels = self.label(key), self._place(key), self._labels(reach.way(key))
         text = f"{self._subject(key)} {self._how(key)}"
-        if len(way) > 1:
-            text += f"; {self._title(way[0])} uses it"
+        if len(labels) > 1:
+            text += f"; `{labels[0]}` uses it"
         if action is Action.RELOADED and key not in reach.why:
             text += (
                 ", and the running instance was made with it"
-                if len(way) > 1
+                if len(labels) > 1
                 else ", which makes the instance"
             )
+            text += f" ({unkept})" if unkept is not None else ""
         doubt = reach.why.get(key)
         if doubt is not None:
             source, opaque = doubt
             where, at = self._place(source)
             text += f" (it may: `{where}:{at + opaque.line}` {opaque.why}, which can't be followed)"
-        return Reason(label, path, line, tuple(self.label(k) for k in way), text, action)
+        return Reason(label, path, line, labels, text, action)
 
     def remade(self, key: Key, reach: Reach) -> Reason:
         """Not different itself, but made again because of something it is tied to."""
         way = reach.way(key)
         path, line = self._place(key)
         text = f"{self._subject(key)} has to be made again, and the running instance uses the old one"
-        return Reason(self.label(key), path, line, tuple(self.label(k) for k in way), text, Action.RELOADED)
+        return Reason(self.label(key), path, line, self._labels(way), text, Action.RELOADED)
 
     def data_file(self, path: str) -> Reason:
         return Reason(path, path, 1, (), f"`{path}` changed, and code may have read it", Action.RESTARTED)
@@ -133,6 +137,8 @@ class Narrator:
                 return f"{key.name}.{key.member}" if not key.member.startswith("#") else key.name
             case "signature":
                 return f"{key.name}.{key.member}"
+            case "wire":
+                return key.name + "." + key.member.partition(".")[0]
             case "head":
                 return key.name
             case "module":
@@ -144,6 +150,10 @@ class Narrator:
                 return f"{path}:{line}"
         return f"{key.module}.{key.name}"
 
+    def _labels(self, way: tuple[Key, ...]) -> tuple[str, ...]:
+        labels = [self.label(key) for key in way]
+        return tuple(label for n, label in enumerate(labels) if n == 0 or label != labels[n - 1])
+
     def _title(self, key: Key) -> str:
         return f"`{self.label(key)}`"
 
@@ -153,6 +163,8 @@ class Narrator:
             return f"the class statement of {name}"
         if key.kind == SIGNATURE:
             return f"the signature of {name}"
+        if key.kind == WIRE:
+            return f"the dependency `{key.member.partition('.')[2]}` of {name}"
         if key.kind == EDGE:
             return f"what callers of {name} see"
         if key.kind == STATEMENT:

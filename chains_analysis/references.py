@@ -69,7 +69,7 @@ class UseReader(Collector):
         annotations = [a.annotation for a in every if a is not None] + [node.returns]
         for annotation in annotations:
             if annotation is not None:
-                self._annotation(annotation)
+                self.annotation(annotation)
 
     def body(self, node: FunctionNode, own: str | None = None) -> None:
         """A function's body; `own` is the parameter that holds its instance or class."""
@@ -108,8 +108,8 @@ class UseReader(Collector):
 
     def _annotated(self, node: ast.AnnAssign) -> None:
         in_function = self.depth > 0 and not (self.scopes and self.scopes[-1].is_class)
-        if not (in_function and isinstance(node.target, ast.Name)):
-            self._annotation(node.annotation)
+        if not in_function:  # there no annotation is ever evaluated
+            self.annotation(node.annotation)
         if node.value is not None:
             self.expression(node.value, Use.PASS)
         self._target(node.target)
@@ -158,7 +158,8 @@ class UseReader(Collector):
             scope.modules[local] = (module, bound)
         self.add(Ref(module, bound or chain, is_module=True))
 
-    def _annotation(self, node: ast.expr) -> None:
+    def annotation(self, node: ast.expr) -> None:
+        """Collect from an annotation, which nothing may ever evaluate."""
         deferred = self.where.has_lazy_annotations
         self.depth += deferred
         self.expression(node, Use.READ, Role.ANNOTATION)

@@ -88,6 +88,15 @@ class Resolver:
                     return True
         return False
 
+    def is_of_sdk(self, module: str, ref: Ref, name: str) -> bool:
+        """Whether `ref` is the SDK's `name`, imported from it or as an attribute of it."""
+        wanted = (None, (name,)) if ref.chain else (name, ())
+        binders = self.binders(module, ref.root)
+        imported = [i for s in binders for i in s.facts.imports if i.name == ref.root]
+        if not imported or any(s.kind is not Kind.IMPORT for s in binders):
+            return False
+        return all(i.module == _SDK and (i.attribute, ref.chain) == wanted for i in imported)
+
     def class_of(self, module: str, name: str) -> Statement | None:
         """The one class statement that binds a symbol; None if it is bound otherwise or repeatedly."""
         binders = self.binders(module, name)

@@ -14,7 +14,7 @@ from chains_analysis.diff import Comparison
 from chains_analysis.impact import Reach, Unit
 from chains_analysis.inert import Kind
 from chains_analysis.loading import Change
-from chains_analysis.nodes import HEAD, SYMBOL, Key
+from chains_analysis.nodes import HEAD, SYMBOL, WIRE, Key
 from chains_analysis.outcome import CarryPlan, ChainletRef, Reason, Verdict
 from chains_analysis.tree import SourceTree
 from chains_protocol.patch import Action
@@ -133,7 +133,11 @@ class _Judgement:
         if key.kind == HEAD and self._is_other_kind(key):
             action = action.at_least(Action.RELOADED)
         old, new = reached
-        return self._say.changed(key, new if key in new else old, action)
+        found = new if key in new else old
+        unit = self._new if key in new else self._old
+        wires = (k for k in found.way(key) if k.kind == WIRE) if reached is init else ()
+        doubt = unit.construction.doubts.get(next(iter(wires), key))
+        return self._say.changed(key, found, action, doubt)
 
     def _is_other_kind(self, key: Key) -> bool:
         """Whether a class has other bases, or decorators that are not known to leave it alone."""

@@ -173,7 +173,7 @@ _FIELDS = (
     _Field(
         "options_of_calls",
         "how it calls its dependencies",
-        Action.RELOADED,
+        Action.PATCHED,
         lambda s: tuple(d.options for d in s.dependencies),
     ),
     _Field("context", "whether it takes a context", Action.RELOADED, lambda s: s.takes_context),

@@ -252,9 +252,9 @@ class _Stage:
         if kept is not None:
             raise _Refusal(Action.RESTARTED, (*reasons, kept))
         if action is Action.PATCHED:
-            stale = StaleCode(running.table, generation.table, [running.instance]).find(
-                _state(running.instance)
-            )
+            stale = _foreign_stub(running, generation) or StaleCode(
+                running.table, generation.table, [running.instance]
+            ).find(_state(running.instance))
             if stale is not None:
                 action, reasons = Action.RELOADED, (*reasons, stale)
         if action is Action.PATCHED:
@@ -316,6 +316,17 @@ def _state(instance: object) -> list[tuple[str, object]]:
         if hasattr(instance, "__dict__")
         else []
     )
+
+
+def _foreign_stub(running: Generation, generation: Generation) -> str | None:
+    """A dependency that only one of the running instance and the new code has; None if there is none."""
+    known = {d.class_name for d in generation.package.spec.dependencies}
+    for dependency in running.package.spec.dependencies:
+        if dependency.class_name not in known:
+            return f"the running instance may hold `{dependency.class_name}`, which is no dependency any more"
+    had = {d.class_name for d in running.package.spec.dependencies}
+    added = sorted(known - had)
+    return f"the running instance was made without `{added[0]}`" if added else None
 
 
 def _kept_values(generation: Generation) -> list[tuple[str, object]]:

@@ -264,7 +264,7 @@ ROWS = (
                 "chain.py", ("await self.model.run_remote(text)", "(await self.model.run_remote(text, 2))[1]")
             ),
         ),
-        {"Model": "patched", "Entry": "reloaded"},
+        {"Model": "patched", "Entry": "patched"},
         "<hi ice TIDE wild>",
     ),
     Row(

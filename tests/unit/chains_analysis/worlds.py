@@ -10,7 +10,9 @@ import gc
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,14 +31,35 @@ class Marker:
 
 
 class Stub:
-    """Answers like the Chainlet it stands for: with an object of the declared return type."""
+    """A handle as in a replica: answers with what the dependency's type is to the code that uses it."""
 
-    def __init__(self, cls: type) -> None:
-        self._name = cls.__name__
-        self._type = cls.run_remote.__annotations__["return"]  # type: ignore[attr-defined]
+    def __init__(self, parameter: str) -> None:
+        self._parameter = parameter
 
     def run_remote(self, value: int) -> Any:
-        return self._type(value * 10)
+        cls = _CALLER.get()[self._parameter].cls
+        return cls.run_remote.__annotations__["return"](value * 10)
+
+
+_CALLER: ContextVar[Mapping[str, Marker]] = ContextVar("caller")
+
+
+@contextmanager
+def _code_of(cls: type) -> Iterator[dict[str, Stub]]:
+    """Run code of one generation; its stubs by parameter."""
+    edges = {name: value for name, value in _defaults(cls).items() if isinstance(value, Marker)}
+    token = _CALLER.set(edges)
+    try:
+        yield {name: Stub(name) for name in edges}
+    finally:
+        _CALLER.reset(token)
+
+
+def _defaults(cls: type) -> dict[str, object]:
+    init = cls.__init__
+    defaults = getattr(init, "__defaults__", None) or ()
+    names = init.__code__.co_varnames[: init.__code__.co_argcount] if hasattr(init, "__code__") else ()
+    return dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
 
 
 class ChainletBase:
@@ -171,16 +194,14 @@ class World:
 
 def build(cls: type) -> Any:
     """An instance, with stubs for what it depends on."""
-    init = cls.__init__
-    defaults = getattr(init, "__defaults__", None) or ()
-    names = init.__code__.co_varnames[: init.__code__.co_argcount] if hasattr(init, "__code__") else ()
-    found = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
-    return cls(**{name: Stub(value.cls) for name, value in found.items() if isinstance(value, Marker)})
+    with _code_of(cls) as stubs:
+        return cls(**stubs)
 
 
 def answers(instance: Any) -> tuple[str, ...]:
     """What it says to a few inputs; an exception is an answer too."""
-    return tuple(_outcome(lambda value=value: _said(instance.run_remote(value))) for value in INPUTS)
+    with _code_of(type(instance)):
+        return tuple(_outcome(lambda value=value: _said(instance.run_remote(value))) for value in INPUTS)
 
 
 def _said(value: Any) -> str:
@@ -266,7 +287,6 @@ def stale_objects(old: World, new: World, instance: Any) -> tuple[bool, bool]:
 
 
 def _holds_stale(old: World, new: World, roots: list[object]) -> bool:
-    remade = {id(cls) for cls in _remade_classes(old, new)}
     spaces = {id(vars(old.modules[n])): n for n in new.plan.modules if n in old.modules}
     seen: set[int] = set()
     waiting = list(roots)
@@ -275,7 +295,7 @@ def _holds_stale(old: World, new: World, roots: list[object]) -> bool:
         if id(item) in seen or isinstance(item, types.ModuleType | World):
             continue
         seen.add(id(item))
-        if id(item) in remade or id(type(item)) in remade:
+        if _is_remade(new, item if isinstance(item, type) else type(item)):
             return True
         if isinstance(item, types.FunctionType):
             if id(item.__globals__) in spaces and not _is_carried(new, spaces[id(item.__globals__)], item):
@@ -287,14 +307,14 @@ def _holds_stale(old: World, new: World, roots: list[object]) -> bool:
     return False
 
 
-def _remade_classes(old: World, new: World) -> Iterator[type]:
-    for entry in new.plan.reexecuted_classes:
-        module, _, qualname = entry.partition(":")
-        found: object = old.modules.get(module)
-        for part in qualname.split("."):
-            found = getattr(found, part, None)
-        if isinstance(found, type):
-            yield found
+def _is_remade(new: World, cls: type) -> bool:
+    """Whether the new generation has another class of that name, or none, in a module made anew."""
+    if cls.__module__ not in new.plan.modules:
+        return False
+    found: object = new.modules.get(cls.__module__)
+    for part in cls.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is not cls
 
 
 def _is_carried(world: World, module: str, function: types.FunctionType) -> bool:

@@ -348,17 +348,17 @@ async def test_an_instance_that_was_made_with_other_dependencies_is_not_handed_o
     def judge(old: object, new: object) -> Judgement:
         return Judgement(Action.PATCHED)
 
-    source = HOP.replace("retries=2)", "retries=2), more: Leaf = chains.depends(Leaf)")
+    more = HOP.replace("retries=2)", "retries=2), more: Leaf = chains.depends(Leaf)")
     packages = [
         write_package(
             tmp_path / str(n),
-            {"chain.py": source},
+            {"chain.py": more if "More" in names else HOP},
             "Front",
             dependencies=[dependency(name, name.lower()) for name in names],
         )
         for n, names in enumerate((before, after))
     ]
-    leaf = await start(write_package(tmp_path / "leaf", {"chain.py": source}, "Leaf"))
+    leaf = await start(write_package(tmp_path / "leaf", {"chain.py": HOP}, "Leaf"))
     front = await start(packages[0], routes=routes_to(Leaf=(one_set(leaf),)), judge=judge)
     reply = await front.prepare(packages[1], 2)
     assert (reply.ok, reply.action) == (True, Action.RELOADED)

@@ -86,7 +86,7 @@ def test_edges_and_how_they_are_called(tmp_path: Path) -> None:
     )
     glue = chainlet("Glue")
     glue = glue.model_copy(update={"spec": glue.spec.model_copy(update={"dependencies": (edge,)})})
-    assert decided(tmp_path, old, chain(tmp_path, chainlet("Model"), glue))["Glue"].action is Action.RELOADED
+    assert decided(tmp_path, old, chain(tmp_path, chainlet("Model"), glue))["Glue"].action is Action.PATCHED
 
 
 def test_the_interpreter_of_the_author_changed(tmp_path: Path) -> None:
