@@ -102,7 +102,7 @@ def test_a_failing_discovery_keeps_the_last_good_state(bench: Bench) -> None:
     bench.discovery_error = None
     bench.save("chain.py", "run_remote(self, text) -> str", "run_remote(self, text: bytes) -> str")
     assert bench.discoveries == 2
-    assert bench.actions == {"Model": PATCHED, "Glue": RELOADED}
+    assert bench.actions == {"Model": PATCHED, "Glue": PATCHED}
 
 
 def test_an_added_chainlet_is_deployed_with_the_others_kept(bench: Bench) -> None:
