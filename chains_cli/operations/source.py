@@ -17,7 +17,7 @@ from chains_protocol.spec import ChainSpec
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """How to read the file. `mocks` are values of `--mock`; `children` may have a Python that waits for it."""
+    """How to read the file. `mocks` are values of `--mock`; `children` may hold a Python to read it."""
 
     chain_name: str | None = None
     mocks: tuple[str, ...] = ()

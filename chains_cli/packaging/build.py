@@ -24,7 +24,6 @@ from chains_cli.packaging.requirements import (
 )
 from chains_cli.packaging.runtime_source import RUNTIME_REQUIREMENTS, runtime_files
 from chains_cli.packaging.sources import SourceCollector, SourceFiles
-from chains_cli.packaging.wrapped import TrussWrapper
 from chains_protocol.errors import DiagnosticsError, sort_diagnostics
 from chains_protocol.manifest import SOURCE_DIR, SPEC_FILE, EnvironmentSpec
 from chains_protocol.spec import ChainletKind, ChainletSpec, ChainSpec, DiscoveredChainlet
@@ -214,6 +213,8 @@ class _Build:
 
     def _wrapped_truss(self, found: DiscoveredChainlet) -> Package:
         """A copy of the wrapped directory (G-60, G-61)."""
+        from chains_cli.packaging.wrapped import TrussWrapper  # few Chains have one
+
         wrapper = TrussWrapper(
             reader=self._reader,
             renderer=self._renderer,

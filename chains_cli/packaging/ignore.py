@@ -7,13 +7,18 @@ its `pyvenv.cfg`, not by its name.
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pathspec import GitIgnoreSpec
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 TRUSS_IGNORE: Final = ".truss_ignore"
 _ALWAYS: Final = (".git/", ".hg/", ".svn/", "__pycache__/", "*.py[cod]")
+"""What no package ever holds, whatever a `.truss_ignore` says."""
 _BUILT_IN: Final = (
     ".tox/",
     ".nox/",
@@ -57,16 +62,72 @@ _KEY_SUFFIXES: Final = (".pem", ".key", ".p8", ".json", ".txt", ".ppk")
 _PRIVATE_KEY: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _KEY_SEARCHED_BYTES: Final = 64 * 1024
 
-ALWAYS_HIDDEN: Final = GitIgnoreSpec.from_lines(_ALWAYS)
-"""What no package ever holds, whatever a `.truss_ignore` says."""
+
+@dataclass(frozen=True)
+class Rules:
+    """Lines as in a `.gitignore`, about the paths below one directory."""
+
+    lines: tuple[str, ...]
+
+    @cached_property
+    def _spec(self) -> "GitIgnoreSpec":
+        from pathspec import GitIgnoreSpec  # most workspaces have no rules of their own
+
+        return GitIgnoreSpec.from_lines(self.lines)
+
+    def match_file(self, path: str) -> bool:
+        """Whether a path, or a directory it lies in, is hidden; that of a directory ends in `/`."""
+        return self._spec.match_file(path)
+
+    def hides(self, path: str, *, is_directory: bool) -> bool:
+        """The same for one who walks down and does not enter what is hidden."""
+        return self.match_file(f"{path}/" if is_directory else path)
 
 
-def built_in_rules() -> GitIgnoreSpec:
+@dataclass(frozen=True)
+class _NameRules(Rules):
+    """Rules that are about names alone, wherever they stand: no negation, no `/` but at the end."""
+
+    @cached_property
+    def _files(self) -> "_Names":
+        return _Names.of(line for line in self.lines if not line.endswith("/"))
+
+    @cached_property
+    def _directories(self) -> "_Names":
+        return _Names.of(line.removesuffix("/") for line in self.lines)
+
+    def hides(self, path: str, *, is_directory: bool) -> bool:
+        name = path.rpartition("/")[2]
+        return (self._directories if is_directory else self._files).has(name)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """A set of names, some of them given by patterns."""
+
+    plain: frozenset[str]
+    patterns: re.Pattern[str]
+
+    @classmethod
+    def of(cls, lines: Iterable[str]) -> "_Names":
+        plain, patterns = set(), []
+        for line in lines:
+            if any(c in line for c in "*?["):
+                patterns.append(translate(line))
+            else:
+                plain.add(line)
+        return cls(frozenset(plain), re.compile("|".join(patterns)))
+
+    def has(self, name: str) -> bool:
+        return name in self.plain or self.patterns.match(name) is not None
+
+
+def built_in_rules() -> Rules:
     """The rules where there is no `.truss_ignore`."""
-    return GitIgnoreSpec.from_lines((*_ALWAYS, *_BUILT_IN))
+    return _NameRules((*_ALWAYS, *_BUILT_IN))
 
 
-def workspace_rules(root: Path) -> GitIgnoreSpec:
+def workspace_rules(root: Path) -> Rules:
     """The rules of the `.truss_ignore` in `root`, which replaces the built-in list (G-42)."""
     own = root / TRUSS_IGNORE
     if not own.is_file():
@@ -74,9 +135,9 @@ def workspace_rules(root: Path) -> GitIgnoreSpec:
     return rules_of(own.read_text("utf-8", "replace").splitlines())
 
 
-def rules_of(lines: Iterable[str]) -> GitIgnoreSpec:
+def rules_of(lines: Iterable[str]) -> Rules:
     """User rules, behind the few that always hold."""
-    return GitIgnoreSpec.from_lines((*lines, *_ALWAYS, TRUSS_IGNORE))
+    return Rules((*lines, *_ALWAYS, TRUSS_IGNORE))
 
 
 def is_environment(directory: Path) -> bool:
@@ -109,8 +170,8 @@ def named_files(root: Path) -> frozenset[str]:
 
 
 __all__ = [
-    "ALWAYS_HIDDEN",
     "TRUSS_IGNORE",
+    "Rules",
     "built_in_rules",
     "is_environment",
     "looks_secret",

@@ -9,17 +9,15 @@ import hashlib
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from pathspec import GitIgnoreSpec
-
 from chains_analysis.imports import ImportFacts, import_facts
 from chains_analysis.tree import SourceTree
-from chains_cli.packaging.ignore import built_in_rules, is_environment, named_files, workspace_rules
+from chains_cli.packaging.ignore import Rules, built_in_rules, named_files, workspace_rules
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity
 from chains_protocol.paths import check_relative_path
@@ -228,7 +226,7 @@ class WorkspaceReader:
         return self._directories[key]
 
 
-def list_files(root: Path, rules: GitIgnoreSpec) -> _Listing:
+def list_files(root: Path, rules: Rules) -> _Listing:
     """Regular files below `root`; links to directories are not followed, broken ones are noted."""
     listing = _Listing()
     for path, on_disk in sorted(_walk(str(root), "", rules, listing.notes)):
@@ -240,22 +238,33 @@ def list_files(root: Path, rules: GitIgnoreSpec) -> _Listing:
     return listing
 
 
-def _walk(root: str, prefix: str, rules: GitIgnoreSpec, notes: list[Diagnostic]) -> Iterator[tuple[str, str]]:
+def _walk(root: str, prefix: str, rules: Rules, notes: list[Diagnostic]) -> Iterator[tuple[str, str]]:
     try:
         with os.scandir(root) as entries:
             found = list(entries)
     except OSError as error:
         notes.append(unreadable(root, error, Severity.WARNING))
         return
+    if prefix and _is_environment(found):
+        return
     for entry in found:
-        path = prefix + unicodedata.normalize("NFC", entry.name)
+        name = entry.name
+        path = prefix + (name if name.isascii() else unicodedata.normalize("NFC", name))
         if entry.is_dir(follow_symlinks=False):
-            if rules.match_file(path + "/") or is_environment(Path(entry.path)):
-                continue
-            if _has_usable_name(entry, path, notes):
+            if not rules.hides(path, is_directory=True) and _has_usable_name(entry, path, notes):
                 yield from _walk(entry.path, path + "/", rules, notes)
-        elif not rules.match_file(path) and _is_usable(entry, path, notes):
+        elif not rules.hides(path, is_directory=False) and _is_usable(entry, path, notes):
             yield path, entry.path
+
+
+def _is_environment(entries: Iterable[os.DirEntry[str]]) -> bool:
+    """`ignore.is_environment` of the directory that has these entries."""
+    for entry in entries:
+        if entry.name == "pyvenv.cfg" and entry.is_file():
+            return True
+        if entry.name == "conda-meta" and entry.is_dir():
+            return True
+    return False
 
 
 def _has_usable_name(entry: os.DirEntry[str], path: str, notes: list[Diagnostic]) -> bool:
@@ -270,7 +279,9 @@ def _has_usable_name(entry: os.DirEntry[str], path: str, notes: list[Diagnostic]
 def _is_usable(entry: os.DirEntry[str], path: str, notes: list[Diagnostic]) -> bool:
     """Whether it is a regular file, or a link to one, that a package can name."""
     try:
-        if not stat.S_ISREG(entry.stat().st_mode):
+        # what is no link tells its kind without a look at the file
+        is_regular = stat.S_ISREG(entry.stat().st_mode) if entry.is_symlink() else entry.is_file()
+        if not is_regular:
             return False
         if not os.access(entry.path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -6,13 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from pathspec import GitIgnoreSpec
-
 from chains_analysis.closure import Closure, closure
 from chains_analysis.imports import Import, ImportFacts
 from chains_analysis.tree import SourceTree
 from chains_cli.packaging.beside import naming, reads_beside
-from chains_cli.packaging.ignore import looks_secret
+from chains_cli.packaging.ignore import Rules, looks_secret
 from chains_cli.packaging.reader import Content, WorkspaceReader
 from chains_protocol.spec import DiscoveredChainlet
 
@@ -148,7 +146,7 @@ class SourceCollector:
         return chosen
 
     @cached_property
-    def _git_rules(self) -> GitIgnoreSpec:
+    def _git_rules(self) -> Rules:
         """The `.gitignore` files of the workspace's root and of the repository's directories above it."""
         lines: list[str] = []
         root = self._reader.root
@@ -157,7 +155,7 @@ class SourceCollector:
             if file.is_file():
                 text = self._reader.read_file(file).data.decode("utf-8", "replace")
                 lines += _relative_rules(text.splitlines(), root.relative_to(directory).as_posix())
-        return GitIgnoreSpec.from_lines(lines)
+        return Rules(tuple(lines))
 
 
 def _dotted(found: Import) -> str:
