@@ -18,6 +18,10 @@ def check_relative_path(path: str) -> str:
         raise ValueError(f"not a relative POSIX path: {path!r}")
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise ValueError(f"not a normalised path: {path!r}")
+    if path.isascii():  # nearly all are, and there are thousands of them
+        if not path.isprintable():
+            raise ValueError(f"control character in path: {path!r}")
+        return path
     if any(unicodedata.category(c) == "Cc" for c in path):
         raise ValueError(f"control character in path: {path!r}")
     if unicodedata.normalize("NFC", path) != path:
