@@ -47,12 +47,33 @@ Base64Bytes = Annotated[
 """Bytes in Python, base64 text in JSON."""
 
 
+class JudgedStep(Frozen):
+    """All that an analysis said of the step from one package to another, so that it need not be asked again.
+
+    `analysis` names who was asked; a replica that has another one asks its own. `shared` and
+    `modules` say what of the running code is kept: whole modules, and for each top-level
+    statement of the others its index, the names it binds, and whether they keep their values.
+    """
+
+    analysis: str
+    before: Digest
+    after: Digest
+    action: Action
+    reasons: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    modules: dict[str, tuple[tuple[int, tuple[str, ...], bool], ...]] = Field(default_factory=dict)
+
+
 class ChainletPatch(Frozen):
-    """One Chainlet's next package and the action judged sufficient, with its reasons for people."""
+    """One Chainlet's next package and the action judged sufficient, with its reasons for people.
+
+    `judged` is what the action was judged by, if the step's source is all that was looked at.
+    """
 
     manifest: PackageManifest
     action: Action
     reasons: tuple[str, ...] = ()
+    judged: JudgedStep | None = None
 
 
 class PatchRequest(Frozen):
@@ -105,6 +126,7 @@ __all__ = [
     "Base64Bytes",
     "ChainletOutcome",
     "ChainletPatch",
+    "JudgedStep",
     "PatchOutcome",
     "PatchRequest",
 ]

@@ -21,7 +21,7 @@ from pydantic import Field
 from chains_protocol.base import Frozen, Reply
 from chains_protocol.digest import Digest
 from chains_protocol.errors import Diagnostic
-from chains_protocol.patch import Action
+from chains_protocol.patch import Action, JudgedStep
 from chains_protocol.routes import ReplicaRoutes
 
 ADMIN_PREFIX = "/_chains"
@@ -88,8 +88,9 @@ class PrepareRequest(Frozen):
     """Load `package_dir` beside what runs, to serve from version `since` on.
 
     `action` is what the author's side judged sufficient: `patched` or `reloaded`. The
-    replica asks the same verdict module about the same source and may answer with a
-    heavier one; it never does less than asked.
+    replica asks the same verdict module about the same source, or takes what that said to
+    the author's side if it was about these very packages (`judged`). It may answer with a
+    heavier action; it never does less than asked.
     """
 
     transaction: str
@@ -98,6 +99,7 @@ class PrepareRequest(Frozen):
     package_digest: Digest
     package_dir: str
     action: Action
+    judged: JudgedStep | None = None
 
 
 class PrepareReply(Reply):

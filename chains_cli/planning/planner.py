@@ -27,7 +27,7 @@ from chains_protocol.control import (
     PlanRequest,
 )
 from chains_protocol.errors import Severity
-from chains_protocol.patch import Action, ChainletPatch, PatchRequest
+from chains_protocol.patch import Action, ChainletPatch, JudgedStep, PatchRequest
 
 INLINE_BLOB_BYTES = 256 * 1024
 """A patch carries smaller contents itself; larger ones are uploaded before."""
@@ -46,10 +46,11 @@ class DeployWish:
 
 @dataclass(frozen=True, slots=True)
 class ChainletChange:
-    """What watch decided for one Chainlet: the action and why."""
+    """What watch decided for one Chainlet: the action and why, and what that was judged by."""
 
     action: Action
     reasons: tuple[str, ...] = ()
+    judged: JudgedStep | None = None
 
 
 def plan_request(packages: ChainPackages, wish: DeployWish) -> PlanRequest:
@@ -179,7 +180,9 @@ def _patch(package: Package, is_new: bool, change: ChainletChange | None) -> Cha
         change = ChainletChange(Action.REDEPLOYED, ("it is new",))
     elif change is None or change.action is Action.UNCHANGED:
         change = ChainletChange(Action.RESTARTED, ("its package differs from what runs",))
-    return ChainletPatch(manifest=package.manifest, action=change.action, reasons=change.reasons)
+    return ChainletPatch(
+        manifest=package.manifest, action=change.action, reasons=change.reasons, judged=change.judged
+    )
 
 
 def _patch_step(package: Package, patch: ChainletPatch | None) -> Step:

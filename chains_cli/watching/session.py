@@ -24,6 +24,7 @@ from chains_cli.watching.events import (
     RoundFinished,
     RoundStarted,
 )
+from chains_cli.watching.handing import judged_steps
 from chains_cli.watching.rebuild import Rebuilder
 from chains_protocol.control import PackageReply
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
@@ -233,7 +234,10 @@ class WatchSession:
             self._state = replace(self._state, spec=spec, packages=wanted)
             self._finish(decisions, None, started)
             return True
-        changes = {d.display_name: ChainletChange(d.action, d.texts) for d in decisions}
+        judged = judged_steps(self._state.packages, packages, verdicts)
+        changes = {
+            d.display_name: ChainletChange(d.action, d.texts, judged.get(d.display_name)) for d in decisions
+        }
         outcome = self._patch(wanted, changes)
         if not outcome.committed:
             self._report(RoundFailed(outcome.diagnostics or (_refused(),), self._since(started)))

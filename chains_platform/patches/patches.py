@@ -197,6 +197,7 @@ class Patches:
             package_digest=step.package.digest,
             package_dir=package_dir,
             action=step.action,
+            judged=step.judged,
         )
         found = self._ledger.state.ready_replicas(step.set_id)
         if not found:

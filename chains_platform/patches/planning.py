@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from chains_platform.state import DeploymentRecord, State, settings_key
 from chains_protocol.errors import Code, Diagnostic
 from chains_protocol.manifest import PackageManifest
-from chains_protocol.patch import Action, ChainletPatch, PatchRequest
+from chains_protocol.patch import Action, ChainletPatch, JudgedStep, PatchRequest
 
 _IN_PLACE = (Action.PATCHED, Action.RELOADED)
 
@@ -22,6 +22,7 @@ class InPlace:
     package: PackageManifest
     action: Action
     reasons: tuple[str, ...]
+    judged: JudgedStep | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def heavier(step: InPlace, action: Action, reasons: tuple[str, ...]) -> InPlace 
             step.package,
             step.action.at_least(action),
             merged,
+            step.judged,
         )
     return Beside(step.display_name, step.package, action, merged)
 
@@ -153,7 +155,7 @@ def _step(state: State, record: DeploymentRecord, asked: ChainletPatch) -> InPla
         return Beside(name, package, action, (*asked.reasons, why or ""))
     # bytes that differ have to get there, even where nothing of them is code
     asked_action = Action.PATCHED.at_least(asked.action)
-    return InPlace(name, found.id, found.package.digest, package, asked_action, asked.reasons)
+    return InPlace(name, found.id, found.package.digest, package, asked_action, asked.reasons, asked.judged)
 
 
 def _stale(message: str, chainlet: str | None = None) -> Diagnostic:

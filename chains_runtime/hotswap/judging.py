@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from chains_protocol.patch import Action
-from chains_runtime.hotswap.plan import CarryPlanLike, FreshPlan
+from chains_protocol.patch import Action, JudgedStep
+from chains_runtime.hotswap.plan import CarryPlanLike, FreshPlan, HandedPlan
 from chains_runtime.package import OpenPackage
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ class PackageJudge:
 
     def warm_up(self, package: OpenPackage) -> None:
         """Read the package that runs, so that the first patch is as quick as the others."""
+        from chains_analysis.identity import analysis_identity
+
         self(package, package)
+        analysis_identity()
 
     def __call__(self, before: OpenPackage, after: OpenPackage) -> Judgement:
         from chains_analysis.cache import AnalysisCache
@@ -59,6 +62,20 @@ class PackageJudge:
         return Judgement(verdict.action, tuple(reason.text for reason in verdict.reasons), carry)
 
 
+def handed_over(judged: JudgedStep | None, before: str, after: str) -> Judgement | None:
+    """What the author's side was told of the step between these packages; None if it has to be asked again.
+
+    It was told by the same analysis, of the same bytes, so there would be no other answer.
+    """
+    if judged is None or (judged.before, judged.after) != (before, after):
+        return None
+    from chains_analysis.identity import analysis_identity
+
+    if judged.analysis != analysis_identity():
+        return None
+    return Judgement(judged.action, judged.reasons, HandedPlan.of(judged))
+
+
 def read_files(root: Path) -> dict[str, bytes]:
     """Every file below `root` by relative POSIX path; what Python keeps beside sources is left out."""
     found: dict[str, bytes] = {}
@@ -71,4 +88,4 @@ def read_files(root: Path) -> dict[str, bytes]:
     return found
 
 
-__all__ = ["Judge", "Judgement", "PackageJudge", "read_files"]
+__all__ = ["Judge", "Judgement", "PackageJudge", "handed_over", "read_files"]

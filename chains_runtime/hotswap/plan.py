@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chains_protocol.patch import JudgedStep
+
 
 class StatementLike(Protocol):
     """One top-level statement of a re-executed module: take its names over, or run it."""
@@ -33,4 +35,29 @@ class FreshPlan:
     modules: Mapping[str, Sequence[StatementLike]] = field(default_factory=dict)
 
 
-__all__ = ["CarryPlanLike", "FreshPlan", "StatementLike"]
+@dataclass(frozen=True, slots=True)
+class HandedStatement:
+    """A statement as it was told."""
+
+    index: int
+    names: tuple[str, ...]
+    carry: bool
+
+
+@dataclass(frozen=True)
+class HandedPlan:
+    """A plan that the author's side was told."""
+
+    shared: frozenset[str]
+    modules: Mapping[str, Sequence[StatementLike]]
+
+    @classmethod
+    def of(cls, judged: JudgedStep) -> "HandedPlan":
+        modules = {
+            name: tuple(HandedStatement(*statement) for statement in statements)
+            for name, statements in judged.modules.items()
+        }
+        return cls(frozenset(judged.shared), modules)
+
+
+__all__ = ["CarryPlanLike", "FreshPlan", "HandedPlan", "HandedStatement", "StatementLike"]

@@ -19,7 +19,7 @@ from chains_protocol.patch import Action
 from chains_protocol.replica import PrepareReply, PrepareRequest, ReplicaState
 from chains_runtime.failures import load_failure
 from chains_runtime.generation import Generation
-from chains_runtime.hotswap.judging import Judge, Judgement, PackageJudge
+from chains_runtime.hotswap.judging import Judge, Judgement, PackageJudge, handed_over
 from chains_runtime.hotswap.switch import StaleCode, hand_over
 from chains_runtime.package import OpenPackage, open_package
 from chains_runtime.replica import Replica
@@ -225,7 +225,7 @@ class _Stage:
         self._make_room()
         package = self._package = open_package(Path(self._request.package_dir))
         self._code = Code.SYNTAX_ERROR
-        judgement = self._judge(running.package, package)
+        judgement = self._judgement(running, package)
         action = self._request.action.at_least(judgement.action).at_least(Action.PATCHED)
         if action.weight > Action.RELOADED.weight or package.is_auto_mock or running.cls is None:
             heavier = action.at_least(Action.RESTARTED)
@@ -242,6 +242,11 @@ class _Stage:
         replica.loader.load_code(generation, also=sorted(running.table.modules))
         self._code = Code.INIT_FAILED
         return self._with_instance(generation, running, action, judgement)
+
+    def _judgement(self, running: Generation, package: OpenPackage) -> Judgement:
+        asked = self._request
+        told = handed_over(asked.judged, running.package_digest, asked.package_digest)
+        return self._judge(running.package, package) if told is None else told
 
     def _with_instance(
         self, generation: Generation, running: Generation, action: Action, judgement: Judgement

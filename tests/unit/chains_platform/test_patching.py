@@ -14,7 +14,7 @@ from chains_platform.patches.planning import (
 )
 from chains_platform.state import State
 from chains_protocol.manifest import PackageManifest
-from chains_protocol.patch import Action, ChainletPatch, PatchRequest
+from chains_protocol.patch import Action, ChainletPatch, JudgedStep, PatchRequest
 from chains_protocol.replica import ReplicaState
 from tests.unit.chains_platform.fakes import package
 from tests.unit.chains_platform.states import DEVELOPMENT, deployed, set_replica
@@ -146,3 +146,15 @@ def test_a_step_only_gets_heavier() -> None:
         "Model", "s", MODEL.digest, MODEL, Action.RELOADED, ("a", "b")
     )
     assert heavier(step, Action.RESTARTED, ("b",)) == Beside("Model", MODEL, Action.RESTARTED, ("a", "b"))
+
+
+def test_what_was_judged_goes_on_to_the_replicas() -> None:
+    changed = package("Model", "2")
+    judged = JudgedStep(analysis="a", before=MODEL.digest, after=changed.digest, action=Action.PATCHED)
+    asked = request(chainlets=(ChainletPatch(manifest=changed, action=Action.PATCHED, judged=judged),))
+
+    (step,) = make_plan(STATE, RECORD, asked, next_packages(RECORD, asked)).in_place
+    grown = heavier(step, Action.RELOADED, ("b",))
+
+    assert isinstance(grown, InPlace)
+    assert (step.judged, grown.judged) == (judged, judged)
