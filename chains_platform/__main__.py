@@ -36,6 +36,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return _failed(error.diagnostics)
     except OSError as error:
         return _failed([_unusable(error)])
+    except asyncio.CancelledError:  # told to end before it had started
+        pass
     return 0
 
 

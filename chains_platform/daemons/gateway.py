@@ -139,8 +139,8 @@ class GatewayProcess:
             arguments += ["--allow-host", name]
         added = {name: self.environ[name] for name in _PASSED_ON if name in self.environ}
         added[HOME_VARIABLE] = str(self.layout.home)
-        process = await asyncio.to_thread(
-            processes.spawn,
+        # in this thread, for a moment: a cancellation then finds a process that is known
+        process = processes.spawn(
             arguments,
             environ=processes.minimal_environment(self.environ, added),
             stdout=log,
@@ -150,9 +150,11 @@ class GatewayProcess:
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 return await self._listening(process)
+        except asyncio.CancelledError:  # nobody waits for it any more
+            await _end(process)
+            raise
         except TimeoutError:
-            await processes.stop(process, 1.0)
-            processes.reap(process)
+            await _end(process)
             raise DiagnosticsError([self._late()]) from None
         except ChildProcessError:
             said = log.read_bytes()[offset:].decode(errors="replace")
@@ -197,6 +199,11 @@ class GatewayProcess:
             help=f"look at `{self.layout.logs / 'gateway.log'}`",
             detail="\n".join(said.splitlines()[-40:]) or None,
         )
+
+
+async def _end(process: ProcessId) -> None:
+    await processes.stop(process, 1.0)
+    processes.reap(process)
 
 
 __all__ = ["GatewayProcess", "GatewayRun", "local_url"]

@@ -120,7 +120,11 @@ async def serve(options: ServeOptions, environ: Mapping[str, str]) -> None:
 
     Raises:
         DiagnosticsError: CH308 if a port is taken, CH309 if it can't start or one runs already.
+        CancelledError: it was told to end while it started; nothing of it remains.
     """
+    starting = asyncio.current_task()
+    if starting is not None:
+        _on_end(starting.cancel)
     layout = find_layout(environ, options.home).create()
     with hold_lock(layout.control_lock, "a platform"), _sockets_tidied(layout):
         kept = ports.read_ports(layout.ports_file)
@@ -176,9 +180,7 @@ async def _run(
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
     )
     server = _Server(config, supervisor.announce)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.finish)
+    _on_end(server.finish)
     shutdown = asyncio.create_task(_shutdown(supervisor, services, server))
     try:
         await supervisor.begin(services)
@@ -188,6 +190,13 @@ async def _run(
         await asyncio.gather(shutdown, return_exceptions=True)
         await supervisor.end()
         await services.close()
+
+
+def _on_end(act: Callable[[], object]) -> None:
+    """What SIGTERM and Ctrl-C do from now on."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, act)
 
 
 async def _shutdown(supervisor: Supervisor, services: "Services", server: "_Server") -> None:

@@ -5,6 +5,7 @@ replaced is another matter: what runs keeps the one it started with.
 """
 
 from dataclasses import replace
+from typing import Final
 
 from chains_platform.ledger import Ledger
 from chains_platform.replicas.reconciler import Reconciler
@@ -12,6 +13,8 @@ from chains_platform.secrets.store import missing_secrets
 from chains_platform.state import DeploymentRecord, State
 from chains_protocol.errors import Code, Diagnostic, Severity
 from chains_protocol.replica import ReplicaState
+
+_STARTED_WITHOUT: Final = (ReplicaState.STARTING, ReplicaState.READY, ReplicaState.UNHEALTHY)
 
 
 def deliver(ledger: Ledger, reconciler: Reconciler, name: str) -> None:
@@ -24,7 +27,7 @@ def deliver(ledger: Ledger, reconciler: Reconciler, name: str) -> None:
     state = ledger.state
     for replica in tuple(state.replicas.values()):
         declared = state.sets[replica.set_id].package.spec.assets.secret_keys
-        if name in declared and replica.state in (ReplicaState.READY, ReplicaState.UNHEALTHY):
+        if name in declared and replica.state in _STARTED_WITHOUT:
             reconciler.restart(replica.id, why)
     ledger.apply(lambda s: _without_warnings(s, name))
 

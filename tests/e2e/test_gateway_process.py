@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from pydantic import TypeAdapter
 
@@ -109,9 +110,10 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
         await processes.stop(home.run().process, 0)
         processes.reap(home.run().process)
     await client.close()
-    for path in layout.sockets.iterdir():
-        path.unlink()
-    layout.sockets.rmdir()
+    if layout.sockets.exists():
+        for path in layout.sockets.iterdir():
+            path.unlink()
+        layout.sockets.rmdir()
 
 
 # the gateway
@@ -125,6 +127,21 @@ async def test_a_gateway_is_started_once_and_then_adopted(home: Home) -> None:
     assert home.layout.gateway_file.stat().st_mode & 0o077 == 0
     async with httpx.AsyncClient() as http:
         assert (await http.get(f"{first.url}/health")).json() == {"ok": True}
+
+
+async def test_a_control_plane_that_is_told_to_end_while_it_starts_leaves_no_gateway(home: Home) -> None:
+    serving = await home.command("serve")
+    me = psutil.Process(serving.pid)
+    await until(lambda: bool(me.children()))
+    (gateway,) = [processes.identify(child.pid) for child in me.children()]
+
+    serving.terminate()
+    _, said = await asyncio.wait_for(serving.communicate(), 30)
+
+    assert serving.returncode == 0, said
+    assert gateway is not None
+    assert not processes.is_alive(gateway)
+    assert not home.layout.sockets.exists()
 
 
 async def test_another_port_is_taken_by_a_new_gateway(home: Home) -> None:

@@ -166,6 +166,22 @@ async def test_a_secret_that_is_set_later_reaches_what_runs_without_it(plane: Pl
     ]
 
 
+async def test_a_secret_that_is_set_while_a_replica_starts_reaches_it(plane: Plane) -> None:
+    """The launch of the first start was made before the secret had a value."""
+    plane.engine.script.gate = asyncio.Event()
+    pushing = asyncio.create_task(plane.push(manifest(package("Model", secrets=("hf",)))))
+    await plane.engine.begun.wait()
+
+    async with plane.client() as client:
+        assert (await client.put("/v1/secrets/hf", json={"value": "s3cret"})).status_code == 200
+        plane.engine.script.gate.set()
+    record = await pushing
+
+    model = await ready(plane, "Model", 1)
+    assert model.request.launch.secrets == {"hf": "s3cret"}
+    assert plane.is_active(record)
+
+
 async def test_environment_variables_are_the_chainlets_own(plane: Plane) -> None:
     await plane.push(manifest(package("Entry", env={"A": "1"})))
 
