@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from chains_platform.engines.collecting import Collected
+from chains_platform.partial_blobs import PARTIAL_DIR, PartialBlobs
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.manifest import SPEC_FILE, PackageManifest
@@ -29,6 +30,7 @@ class BlobStore:
         self._blobs = blobs
         self._packages = packages
         self._link_file = link
+        self.partials = PartialBlobs(blobs)
         self._known: set[str] = set()
 
     def path(self, digest: str) -> Path:
@@ -82,16 +84,16 @@ class BlobStore:
         self._known.add(digest)
         return True
 
-    def take(self, digest: str, draft: Path, found: str) -> bool:
+    def take(self, digest: str, draft: Path, found: Callable[[], str]) -> bool:
         """Store a file that was written below the blobs' directory; it is gone from there afterwards.
 
         Args:
             digest: what it is meant to be.
             draft: the file.
-            found: the digest of its bytes.
+            found: returns the digest of its bytes.
         """
         try:
-            if found != digest:
+            if found() != digest:
                 raise DiagnosticsError([_mismatch(digest)])
             if self.has(digest):
                 return False
@@ -179,15 +181,17 @@ class BlobStore:
         names = {p.digest for p in packages}
         trees = [t for t in self._packages.iterdir() if t.name not in names and _is_older(t, older_than)]
         used = {entry.digest for p in packages for entry in p.files}
-        blobs = [b for b in self._blobs.glob("*/*") if b.name not in used and _is_older(b, older_than)]
+        places = (place for place in self._blobs.iterdir() if place.name != PARTIAL_DIR and place.is_dir())
+        blobs = [b for p in places for b in p.iterdir() if b.name not in used and _is_older(b, older_than)]
         freed = sum(blob.stat().st_size for blob in blobs)
+        partial = self.partials.collect(older_than, dry_run=dry_run)
         if not dry_run:
             for tree in trees:
                 shutil.rmtree(tree, ignore_errors=True)
             for blob in (*blobs, *(d for d in self._blobs.glob(".new-*") if _is_older(d, older_than))):
                 blob.unlink(missing_ok=True)
                 self._known.discard(blob.name)
-        return Collected(len(trees)), Collected(len(blobs), freed)
+        return Collected(len(trees)), Collected(len(blobs) + partial.count, freed + partial.freed_bytes)
 
 
 def _is_older(path: Path, than: float) -> bool:

@@ -12,6 +12,11 @@ from chains_protocol.digest import bytes_digest
 MAX_BATCH_BYTES: Final = 64 * 1024 * 1024
 """The largest body a platform accepts; a larger blob goes by itself with `PUT /v1/blobs/{digest}`."""
 
+UPLOAD_OFFSET: Final = "upload-offset"
+"""How much of a blob is there (`HEAD`), and where a `PUT` goes on; as in the IETF's resumable uploads."""
+UPLOAD_COMPLETE: Final = "upload-complete"
+"""`?1`: all of it is there."""
+
 _HEAD: Final = struct.Struct(">32sQ")
 
 
@@ -40,4 +45,4 @@ def decode_blobs(body: bytes) -> Iterator[tuple[str, bytes]]:
         at += length
 
 
-__all__ = ["MAX_BATCH_BYTES", "decode_blobs", "encode_blobs"]
+__all__ = ["MAX_BATCH_BYTES", "UPLOAD_COMPLETE", "UPLOAD_OFFSET", "decode_blobs", "encode_blobs"]

@@ -1,7 +1,7 @@
 """One HTTP client of a control plane: sends, and translates every failure once."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -23,8 +23,39 @@ STREAM_SILENCE_S: Final = 60.0
 RESUME_WITHIN_S: Final = 30.0
 """How long a broken stream or upload is tried again before it is given up."""
 
+_RESUME_PAUSE_S: Final = 0.2
+_RESUME_PAUSE_MAX_S: Final = 3.0
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _UNKNOWN: Final = {401: Code.REMOTE_REFUSED_TOKEN, 403: Code.REMOTE_REFUSED_TOKEN, 409: Code.STALE_BASE}
+
+
+class Patience:
+    """Waits between attempts while the connection breaks, longer each time, and gives up after a while."""
+
+    def __init__(self, sleep: Sleep, clock: Callable[[], float]) -> None:
+        self._sleep = sleep
+        self._clock = clock
+        self._deadline: float | None = None
+        self._pause_s = _RESUME_PAUSE_S
+
+    def wait(self, error: DiagnosticsError, also: Collection[Code] = ()) -> None:
+        """Wait before the next attempt; raises `error` if there is to be none.
+
+        Args:
+            error: why the last one failed.
+            also: codes, besides a broken connection, that another attempt can help against.
+        """
+        if any(d.code is not Code.REMOTE_UNREACHABLE and d.code not in also for d in error.diagnostics):
+            raise error
+        if self._deadline is not None and self._clock() >= self._deadline:
+            raise error
+        self._deadline = self._deadline if self._deadline is not None else self._clock() + RESUME_WITHIN_S
+        self._sleep(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, _RESUME_PAUSE_MAX_S)
+
+    def renew(self) -> None:
+        """Something got through: begin anew."""
+        self._deadline, self._pause_s = None, _RESUME_PAUSE_S
 
 
 class ControlClient:
@@ -63,22 +94,23 @@ class ControlClient:
         reply: type[ModelT],
         *,
         body: BaseModel | None = None,
-        content: bytes | None = None,
+        content: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float = READ_TIMEOUT_S,
     ) -> ModelT:
-        """Send one request and read its answer as `reply`.
+        """Send one request and read its answer as `reply`; a body in pieces needs its length in `headers`.
 
         Raises:
             DiagnosticsError: CH301, CH302, CH306 or what the remote said.
         """
-        headers = {"content-type": "application/json" if content is None else "application/octet-stream"}
+        kind = "application/json" if content is None else "application/octet-stream"
         data = content if content is not None else body.model_dump_json().encode() if body else b""
         with self.sending():
             answer = self._client.request(
                 method,
                 self.url + path,
                 content=data,
-                headers=headers if data else None,
+                headers={**(headers or {}), **({"content-type": kind} if data else {})},
                 timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
             )
         if not answer.is_success:
@@ -87,6 +119,12 @@ class ControlClient:
             return reply.model_validate_json(answer.content)
         except ValidationError as error:
             raise _not_understood(self.url, f"{method} {path}", error) from error
+
+    def headers_of(self, path: str) -> Mapping[str, str]:
+        """The headers that `HEAD` is answered with, empty if the remote has nothing to say; raises CH301."""
+        with self.sending():
+            answer = self._client.head(self.url + path)
+        return answer.headers if answer.is_success else {}
 
     def fetch(self, path: str, *, timeout_s: float) -> bytes:
         """The bytes at a path; raises as `ask`."""
@@ -104,19 +142,16 @@ class ControlClient:
 
         Given up `RESUME_WITHIN_S` after the first failure; raises as `ask`.
         """
-        deadline: float | None = None
-        pause_s = _RESUME_PAUSE_S
+        patience = self.patience()
         while True:
             try:
                 return self.ask(method, path, reply, content=content, timeout_s=timeout_s)
             except DiagnosticsError as error:
-                if any(d.code is not Code.REMOTE_UNREACHABLE for d in error.diagnostics):
-                    raise
-                if deadline is not None and self._clock() >= deadline:
-                    raise
-            deadline = deadline if deadline is not None else self._clock() + RESUME_WITHIN_S
-            self._sleep(pause_s)
-            pause_s = min(pause_s * 2, _RESUME_PAUSE_MAX_S)
+                patience.wait(error)
+
+    def patience(self) -> "Patience":
+        """How long one undertaking is tried again."""
+        return Patience(self._sleep, self._clock)
 
     @contextmanager
     def sending(self) -> Iterator[None]:
@@ -182,10 +217,6 @@ class ControlClient:
             yield from read_events(response.iter_lines())
 
 
-_RESUME_PAUSE_S: Final = 0.2
-_RESUME_PAUSE_MAX_S: Final = 3.0
-
-
 def _authorization(token: str) -> str:
     """A header for any token: one that no header can carry is no token of a platform, which then says so."""
     can_be_sent = token.isascii() and token.isprintable()
@@ -247,4 +278,4 @@ def _not_understood(url: str, request: str, error: ValidationError) -> Diagnosti
     )
 
 
-__all__ = ["ControlClient", "refusal", "unreachable"]
+__all__ = ["ControlClient", "Patience", "refusal", "unreachable"]

@@ -292,6 +292,9 @@ class MemoryRemote:
             committed=True, version=after.version, chainlets=state.outcomes(request, packages)
         )
 
+    def give_up(self, chain: str, attempt: str) -> None:
+        """Nothing: a patch is done at once."""
+
     def promote(self, chain: str, environment: str, deployment: str) -> DeploymentInfo:
         known, found = self._find(chain, deployment)
         if found.kind is DeploymentKind.DEVELOPMENT:

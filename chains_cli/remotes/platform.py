@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -10,6 +11,7 @@ import httpx
 
 from chains_cli.remotes.http import ControlClient, Sleep
 from chains_cli.remotes.remote import CallReply, Progress
+from chains_cli.remotes.uploads import UPLOAD_TIMEOUT_S, send_large_blob
 from chains_protocol.base import Reply
 from chains_protocol.blobs import encode_blobs
 from chains_protocol.control import (
@@ -38,7 +40,6 @@ from chains_protocol.version import PROTOCOL_VERSION
 
 PLAN_TIMEOUT_S: Final = 300.0
 PATCH_TIMEOUT_S: Final = 3600.0
-UPLOAD_TIMEOUT_S: Final = 3600.0
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 """What is sent at once, so that progress is seen; far below what a platform accepts."""
 _HEAD_BYTES: Final = 40
@@ -95,16 +96,17 @@ class PlatformRemote:
 
     def upload(self, blobs: Mapping[str, bytes], progress: Progress | None = None) -> int:
         sent = 0
+        tell = progress or _tell_nobody
         for batch in _batches(blobs):
             if len(batch) == 1 and len(batch[0][1]) > _BATCH_BYTES:
-                digest, data = batch[0]
-                method, path, content = "PUT", f"/v1/blobs/{digest}", data
+                send_large_blob(self._client, *batch[0], told=partial(_told_after, tell, sent))
             else:
-                method, path, content = "POST", "/v1/blobs", encode_blobs(batch)
-            self._client.ask_again(method, path, BlobReply, content=content, timeout_s=UPLOAD_TIMEOUT_S)
+                body = encode_blobs(batch)
+                self._client.ask_again(
+                    "POST", "/v1/blobs", BlobReply, content=body, timeout_s=UPLOAD_TIMEOUT_S
+                )
             sent += sum(len(data) for _, data in batch)
-            if progress is not None:
-                progress(sent)
+            tell(sent)
         return sent
 
     def blob(self, digest: str) -> bytes:
@@ -169,6 +171,10 @@ class PlatformRemote:
     def patch(self, chain: str, request: PatchRequest) -> PatchOutcome:
         path = f"/v1/chains/{_part(chain)}/development/patches"
         return self._client.ask("POST", path, PatchOutcome, body=request, timeout_s=PATCH_TIMEOUT_S)
+
+    def give_up(self, chain: str, attempt: str) -> None:
+        path = f"/v1/chains/{_part(chain)}/development/patches/{_part(attempt)}"
+        self._client.ask("DELETE", path, _Anything)
 
     def promote(self, chain: str, environment: str, deployment: str) -> DeploymentInfo:
         body = PromoteRequest(deployment=deployment)
@@ -242,6 +248,14 @@ def _batches(blobs: Mapping[str, bytes]) -> Iterator[Sequence[tuple[str, bytes]]
         size += length
     if batch:
         yield batch
+
+
+def _tell_nobody(sent: int) -> None:
+    pass
+
+
+def _told_after(tell: Progress, before: int, done: int) -> None:
+    tell(before + done)
 
 
 def _part(text: str) -> str:

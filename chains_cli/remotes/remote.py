@@ -127,6 +127,13 @@ class Remote(Protocol):
 
     def patch(self, chain: str, request: PatchRequest) -> PatchOutcome: ...
 
+    def give_up(self, chain: str, attempt: str) -> None:
+        """End the patch that was asked for under that name, if it is still being prepared.
+
+        From another thread than that of `patch`, which then returns that nothing was committed.
+        """
+        ...
+
     def promote(self, chain: str, environment: str, deployment: str) -> DeploymentInfo: ...
 
     def rollback(self, chain: str, environment: str) -> DeploymentInfo: ...

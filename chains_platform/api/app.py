@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from chains_platform.api import chains, platform
+from chains_platform.api import blobs, chains, platform
 from chains_platform.api.answers import error_response, status_of
 from chains_platform.api.endpoints import Endpoint
 from chains_platform.api.guard import Guard, TooLarge
@@ -28,6 +28,7 @@ async def openapi(services: Services, request: Request) -> Response:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *platform.ENDPOINTS,
+    *blobs.ENDPOINTS,
     *chains.ENDPOINTS,
     Endpoint("GET", "/v1/openapi.json", openapi, "This document"),
 )
