@@ -43,7 +43,7 @@ from truss_chains.inspection import (
     method_name,
     takes_context,
 )
-from truss_chains.schemas import input_schema, output_schema
+from truss_chains.schemas import Schemas
 from truss_chains.source import Sources
 from truss_chains.validation.notes import notes_of
 from truss_chains.validation.text import usage_error
@@ -78,7 +78,7 @@ def describe_chain(
     """
     if not (is_chainlet_class(entrypoint_cls) and issubclass(entrypoint_cls, AbstractChainlet)):
         raise ChainsUsageError(f"`{entrypoint_cls!r}` is no Chainlet class.", code=Code.BAD_ENTRYPOINT)
-    sources = Sources()
+    sources, schemas = Sources(), Schemas()
     declared_in = Path(declaration_of(entrypoint_cls).path)
     root = Path(workspace).absolute() if workspace is not None else declared_in.parent
     chainlets = chainlets_of(entrypoint_cls)
@@ -89,7 +89,8 @@ def describe_chain(
         if problems:
             continue
         try:
-            described.append(DiscoveredChainlet(spec=describe_chainlet(cls, root, sources), sources=found))
+            spec = describe_chainlet(cls, root, sources, schemas)
+            described.append(DiscoveredChainlet(spec=spec, sources=found))
         except (PydanticUserError, UnresolvedAnnotationError) as error:
             problems.append(_schema_problem(cls, sources, error))
     if problems:
@@ -106,7 +107,9 @@ def describe_chain(
     )
 
 
-def describe_chainlet(cls: Chainlet, workspace: Path, sources: Sources) -> ChainletSpec:
+def describe_chainlet(
+    cls: Chainlet, workspace: Path, sources: Sources, schemas: Schemas | None = None
+) -> ChainletSpec:
     """Describe one class; what is local to this machine is left out."""
     config = cls.remote_config
     declaration = declaration_of(cls)
@@ -119,7 +122,7 @@ def describe_chainlet(cls: Chainlet, workspace: Path, sources: Sources) -> Chain
         qualname=cls.__qualname__,
         file=file,
         line=sources.of_class(cls).line or declaration.line,
-        endpoint=_endpoint_spec(cls, sources),
+        endpoint=_endpoint_spec(cls, sources, schemas or Schemas()),
         dependencies=tuple(_dependency_specs(cls)),
         takes_context=takes_context(cls),
         compute=compute_spec(config),
@@ -237,7 +240,7 @@ def module_and_file(cls: type, workspace: Path) -> tuple[str, str]:
     return ".".join(parts) or cls.__module__, below.as_posix()
 
 
-def _endpoint_spec(cls: Chainlet, sources: Sources) -> EndpointSpec:
+def _endpoint_spec(cls: Chainlet, sources: Sources, schemas: Schemas) -> EndpointSpec:
     if chainlet_kind(cls) is ChainletKind.TRUSS:
         return EndpointSpec()
     endpoint = endpoint_of(cls)
@@ -251,7 +254,7 @@ def _endpoint_spec(cls: Chainlet, sources: Sources) -> EndpointSpec:
     elif endpoint.is_websocket:
         request = {}
     else:
-        request = input_schema(f"{cls.__name__}Input", endpoint.parameters)
+        request = schemas.input(f"{cls.__name__}Input", endpoint.parameters)
     return EndpointSpec(
         method_name=endpoint.method_name,
         is_async=endpoint.is_async,
@@ -263,7 +266,7 @@ def _endpoint_spec(cls: Chainlet, sources: Sources) -> EndpointSpec:
         ),
         return_annotation=written("return", endpoint.return_type),
         input_schema=request,
-        output_schema=output_schema(endpoint),
+        output_schema=schemas.output(endpoint),
         has_health_check=class_attribute(cls, HEALTH_METHOD) is not MISSING,
     )
 

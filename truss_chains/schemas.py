@@ -1,14 +1,14 @@
 """JSON schemas of an endpoint, as pydantic writes them (2020-12)."""
 
 import math
-from typing import Any, ClassVar, NotRequired, cast
+from typing import Any, ClassVar, NotRequired, cast, get_args
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
-from truss_chains.inspection import Endpoint, EndpointParameter
+from truss_chains.inspection import MISSING, Endpoint, EndpointParameter
 
 Schema = dict[str, Any]  # a JSON schema
 
@@ -56,12 +56,49 @@ def _is_plain(default: object) -> bool:
     return default is None or type(default) in (str, int, bool)
 
 
+class Schemas:
+    """Schemas of the Chainlets of one Chain: what many of them take or return is written once."""
+
+    def __init__(self) -> None:
+        self._inputs: dict[object, Schema] = {}
+        self._outputs: dict[object, Schema | None] = {}
+
+    def input(self, title: str, parameters: tuple[EndpointParameter, ...]) -> Schema:
+        """`input_schema`."""
+        if not all(_is_class(p.annotation) and p.default is MISSING for p in parameters):
+            return input_schema(title, parameters)
+        key = tuple((p.name, p.annotation) for p in parameters)
+        known = self._inputs.get(key)
+        if known is None:
+            known = input_schema(title, parameters)
+            if "$defs" not in known:  # there a title may take part in the names
+                self._inputs[key] = known
+        return {**known, "title": title}
+
+    def output(self, endpoint: Endpoint) -> Schema | None:
+        """`output_schema`."""
+        form = _answer(endpoint)
+        if endpoint.is_websocket or not _is_class(form):
+            return output_schema(endpoint)
+        if form not in self._outputs:
+            self._outputs[form] = output_schema(endpoint)
+        return self._outputs[form]
+
+
+def _is_class(form: object) -> bool:
+    """Whether a form is compared by what it is: `int | str` equals `str | int`, and is written otherwise."""
+    return isinstance(form, type) and not get_args(form)
+
+
+def _answer(endpoint: Endpoint) -> Any:  # a type form
+    return endpoint.return_type if endpoint.stream_type is None else endpoint.stream_type
+
+
 def output_schema(endpoint: Endpoint) -> Schema | None:
     """The schema of the result, or of one item of a stream; None for a websocket."""
     if endpoint.is_websocket:
         return None
-    form = endpoint.return_type if endpoint.stream_type is None else endpoint.stream_type
-    return TypeAdapter(form).json_schema(mode="serialization", schema_generator=QuietJsonSchema)
+    return TypeAdapter(_answer(endpoint)).json_schema(mode="serialization", schema_generator=QuietJsonSchema)
 
 
-__all__ = ["QuietJsonSchema", "Schema", "input_schema", "output_schema"]
+__all__ = ["QuietJsonSchema", "Schema", "Schemas", "input_schema", "output_schema"]

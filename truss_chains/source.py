@@ -7,7 +7,9 @@ there are found too. What can't be found falls back to the next larger thing.
 import ast
 import inspect
 import linecache
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from chains_protocol.errors import Location
@@ -18,18 +20,31 @@ Method = Callable[..., Any]  # user methods take and return anything
 
 
 class SourceFile:
-    """One parsed file. A file that does not parse (any more) has lines, but no nodes."""
+    """One file, parsed at the first question; one that does not parse (any more) has lines, but no nodes."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.lines = linecache.getlines(path)
-        self._classes: dict[str, list[ast.ClassDef]] = {}
-        self._functions: dict[int, FunctionNode] = {}
-        for node in _nodes("".join(self.lines)):
+
+    @cached_property
+    def _definitions(self) -> tuple[ast.ClassDef | FunctionNode, ...]:
+        return tuple(_definitions(_parsed("".join(self.lines))))
+
+    @cached_property
+    def _classes(self) -> Mapping[str, list[ast.ClassDef]]:
+        found: dict[str, list[ast.ClassDef]] = {}
+        for node in self._definitions:
             if isinstance(node, ast.ClassDef):
-                self._classes.setdefault(node.name, []).append(node)
-            elif isinstance(node, FunctionNode):
-                self._functions.setdefault(first_line(node), node)
+                found.setdefault(node.name, []).append(node)
+        return found
+
+    @cached_property
+    def _functions(self) -> Mapping[int, FunctionNode]:
+        found: dict[int, FunctionNode] = {}
+        for node in self._definitions:
+            if isinstance(node, FunctionNode):
+                found.setdefault(first_line(node), node)
+        return found
 
     def class_node(self, name: str, line: int) -> ast.ClassDef | None:
         """The class statement of that name at `line`, else the last one of that name."""
@@ -146,12 +161,23 @@ def _covers(node: ast.ClassDef | FunctionNode, line: int) -> bool:
     return first_line(node) <= line <= (node.end_lineno or node.lineno)
 
 
-def _nodes(source: str) -> Iterator[ast.AST]:
+def _parsed(source: str) -> list[ast.stmt]:
     try:
-        tree = ast.parse(source)
+        return ast.parse(source).body
     except (SyntaxError, ValueError):  # edited since it was loaded
-        return iter(())
-    return ast.walk(tree)
+        return []
+
+
+def _definitions(body: Iterable[ast.AST]) -> Iterator[ast.ClassDef | FunctionNode]:
+    """All definitions at any depth, the outer ones first; expressions hold none and are not looked at."""
+    waiting = deque(body)
+    while waiting:
+        node = waiting.popleft()
+        if isinstance(node, ast.ClassDef | FunctionNode):
+            yield node
+        for block in ("body", "orelse", "handlers", "finalbody", "cases"):
+            found = getattr(node, block, ())
+            waiting.extend(found if isinstance(found, list) else ())
 
 
 def _assigned_names(statement: ast.stmt) -> list[str]:
