@@ -8,6 +8,9 @@ if TYPE_CHECKING:
 
     from chains_cli.settings import World
 
+_COLLECTED_AT = (50_000, 20, 20)
+"""Loading libraries and packaging makes many objects and little garbage: Python looks for it less often."""
+
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     """`chains_cli.command_line.run`; interrupted while that is still being loaded, it says so, too.
@@ -33,9 +36,11 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
 
 def _run_script() -> int:
     """Run this process's own command line; the user's file is read by a Python that is started first."""
+    import gc
     import signal
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    gc.set_threshold(*_COLLECTED_AT)
     import os
     import sys
 

@@ -17,6 +17,7 @@ The first part must run on any Python 3, so that an old one can say so.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import importlib.machinery
 import json
 import os
@@ -65,6 +66,7 @@ def main() -> None:
         os.set_inheritable(fd, False)
     os.write(fault_fd, b"started\n")
     faulthandler.enable(fault_fd)
+    gc.set_threshold(50_000, 20, 20)  # what is loaded and described is no garbage: look for it less often
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 (before anything is imported)
     sys.path[:] = [entry for entry in sys.path if entry != here]
     why = _why_unusable()
