@@ -24,7 +24,7 @@ from chains_protocol.control import (
 )
 from chains_protocol.digest import bytes_digest, tree_digest
 from chains_protocol.manifest import ChainManifest, EnvironmentSpec, FileEntry, PackageManifest
-from chains_protocol.patch import Action, ChainletPatch, PatchOutcome, PatchRequest
+from chains_protocol.patch import Action, ChainletPatch, JudgedStep, PatchOutcome, PatchRequest
 from chains_protocol.spec import ChainletSpec, DependencySpec, EndpointSpec, ParameterSpec
 
 T = TypeVar("T")
@@ -218,13 +218,22 @@ class Platform:
         deployment = DeploymentInfo.model_validate_json(answer.content).id
         return until(lambda: settled(self.info(deployment)), 60)
 
+    def judged(self, before: str, after: PackageManifest) -> JudgedStep | None:
+        """What an author's tool was told of a step; here nobody asked."""
+        return None
+
     def patch(
         self, manifest: ChainManifest, actions: dict[str, Action], smoke: dict[str, object] | None = None
     ) -> PatchOutcome:
         """A patch from what runs to `manifest`, for the Chainlets that `actions` names."""
         answer = self.api("GET", f"/v1/chains/{CHAIN}/deployments/development/manifest")
         now = PackageReply.model_validate_json(answer.raise_for_status().content)
-        changed = tuple(ChainletPatch(manifest=manifest.package(n), action=a) for n, a in actions.items())
+        known = {p.spec.display_name: p.digest for p in now.manifest.packages}
+        changed = tuple(
+            ChainletPatch(manifest=p, action=a, judged=self.judged(known.get(n, ""), p))
+            for n, a in actions.items()
+            for p in (manifest.package(n),)
+        )
         request = PatchRequest(
             deployment=now.deployment,
             base_version=now.version,

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -16,7 +17,8 @@ from websockets.asyncio.client import connect
 from chains_protocol.patch import Action
 from chains_protocol.spec import EndpointSpec, ParameterSpec, StreamItem
 from tests.e2e.platform_api import CHAIN
-from tests.soak.load import Load, failed, quantile
+from tests.soak.burden import Burden
+from tests.soak.load import Answer, Load, failed, quantile
 from tests.soak.world import World, call_source
 
 TYPES_EVERY = 3
@@ -24,53 +26,112 @@ TYPES_EVERY = 3
 
 
 @dataclass(frozen=True)
+class Quantiles:
+    """How long answers took, in milliseconds."""
+
+    p50_ms: float
+    p99_ms: float
+
+    @classmethod
+    def of(cls, answers: list[Answer]) -> "Quantiles":
+        return cls(quantile(answers, 0.5), quantile(answers, 0.99)) if answers else cls(0.0, 0.0)
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms"
+
+
+@dataclass(frozen=True)
 class LoadReport:
-    """Figures of a load under patches."""
+    """Figures of a load: calm, under patches, and while a process of its own does the patches' CPU work."""
 
     requests: int
     failed: int
     mixed: int
     versions: int
-    p99_calm_ms: float
-    p99_patching_ms: float
+    calm: Quantiles
+    patching: Quantiles
+    control: Quantiles
     p50_patch_ms: float
+    cpu_patch_ms: float
 
     def __str__(self) -> str:
         return (
             f"{self.requests} requests, {self.failed} failed, {self.mixed} mixed, {self.versions} versions; "
-            f"p99 {self.p99_calm_ms:.1f} ms calm, {self.p99_patching_ms:.1f} ms patching; "
-            f"a patch takes {self.p50_patch_ms:.1f} ms (p50)"
+            f"calm: {self.calm}; patching: {self.patching}; "
+            f"the same CPU work in another process: {self.control}; "
+            f"a patch takes {self.p50_patch_ms:.1f} ms (p50) and {self.cpu_patch_ms:.1f} ms of CPU"
         )
 
 
-def patches_under_load(world: World, *, patches: int, calm_s: float, patching_s: float) -> LoadReport:
-    """Patch all hops again and again while requests come at 200 a second."""
+def patches_under_load(
+    world: World, *, patches: int, calm_s: float, patching_s: float, control_s: float = 0.0, rounds: int = 1
+) -> LoadReport:
+    """Patch all hops again and again while requests come at 200 a second.
+
+    The times are for all rounds together. In turns, so that what else the machine does meets all alike.
+    """
     world.push(world.chain(call_source(0)))
+    cpu = _Cpu(world)
     took: list[float] = []
+    costs: list[float] = []
+    spans: dict[str, list[tuple[float, float]]] = {"calm": [], "patching": [], "control": []}
+    every_s, each = patching_s / patches, patches // rounds
     with Load(world.url, world.token, {"text": "go"}) as load:
-        begun = time.monotonic()
-        _pause_until(begun + 0.5)
-        calm = time.monotonic()
-        _pause_until(calm + calm_s)
-        patching = time.monotonic()
-        for number in range(1, patches + 1):
-            before = time.monotonic()
-            outcome = world.patch_all(call_source(number, number // TYPES_EVERY))
-            took.append(time.monotonic() - before)
-            assert outcome.committed, outcome.diagnostics
-            _pause_until(patching + patching_s * number / patches)
-        ended = time.monotonic()
-    during = load.between(patching, ended)
+        _pause_until(time.monotonic() + 0.5)
+        for turn in range(rounds):
+            calm = _span(spans["calm"], cpu, lambda: time.sleep(calm_s / rounds))
+            numbers = range(turn * each + 1, (turn + 1) * each + 1)
+            patching = _span(spans["patching"], cpu, partial(_patch_every, world, every_s, numbers, took))
+            costs.append(max(0.0, (patching - calm) * every_s))
+            if control_s:
+                with Burden(sum(costs) / len(costs), every_s):
+                    _span(spans["control"], cpu, lambda: time.sleep(control_s / rounds))
+    found = {name: [a for s in some for a in load.between(*s)] for name, some in spans.items()}
     answers = [a for a in load.answers if a.status == 200]
     return LoadReport(
         requests=len(load.answers),
         failed=len(failed(load.answers)),
         mixed=sum(len(set(a.value)) != 1 for a in answers),
         versions=len({a.value[0] for a in answers}),
-        p99_calm_ms=quantile(load.between(calm, patching), 0.99),
-        p99_patching_ms=quantile(during, 0.99),
+        calm=Quantiles.of(found["calm"]),
+        patching=Quantiles.of(found["patching"]),
+        control=Quantiles.of(found["control"]),
         p50_patch_ms=sorted(took)[len(took) // 2] * 1000,
+        cpu_patch_ms=sum(costs) / len(costs) * 1000,
     )
+
+
+def _span(spans: list[tuple[float, float]], cpu: "_Cpu", work: Callable[[], object]) -> float:
+    """Do `work` and note when; the CPU seconds a second that we and the platform took meanwhile."""
+    before, begun = cpu(), time.monotonic()
+    work()
+    ended = time.monotonic()
+    spans.append((begun, ended))
+    return (cpu() - before) / (ended - begun)
+
+
+def _patch_every(world: World, every_s: float, numbers: Iterable[int], took: list[float]) -> None:
+    """Patch at a steady rate; adds the seconds that each one took."""
+    due = time.monotonic()
+    for number in numbers:
+        before = time.monotonic()
+        outcome = world.patch_all(call_source(number, number // TYPES_EVERY))
+        took.append(time.monotonic() - before)
+        assert outcome.committed, outcome.diagnostics
+        due += every_s
+        _pause_until(due)
+
+
+class _Cpu:
+    """CPU seconds so far of this process, which sends the patches, and of all of the platform."""
+
+    def __init__(self, world: World) -> None:
+        pids = [world.file.pid, world.file.gateway_pid]
+        pids += [status.pid for found in world.statuses().values() for status in found]
+        self._processes = [psutil.Process(pid) for pid in pids]
+
+    def __call__(self) -> float:
+        return time.process_time() + sum(sum(p.cpu_times()[:2]) for p in self._processes)
 
 
 def _pause_until(moment: float) -> None:

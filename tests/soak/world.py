@@ -14,11 +14,13 @@ from typing import Any
 
 import httpx
 
+from chains_analysis import AnalysisCache, ChainletRef, SourceTree, judge
+from chains_cli.watching.handing import judged_step
 from chains_platform.replicas.client import ReplicaClient
 from chains_platform.secrets.tokens import Tokens
 from chains_protocol.digest import bytes_digest, tree_digest
 from chains_protocol.manifest import SPEC_FILE, ChainManifest, FileEntry, PackageManifest
-from chains_protocol.patch import Action, PatchOutcome
+from chains_protocol.patch import Action, JudgedStep, PatchOutcome
 from chains_protocol.replica import ReplicaStatus
 from chains_protocol.spec import EndpointSpec
 from tests.e2e.platform_api import CHAIN, Packages, Platform
@@ -81,6 +83,8 @@ class World(Platform):
         self.hops = hops
         self.packages = _Packages(list(hops)[-1], entry)
         self._client: tuple[str, httpx.Client] | None = None
+        self._codes: dict[str, bytes] = {}
+        self._analysis = AnalysisCache()
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
         """As the base class, over one kept connection: figures should not be about making clients."""
@@ -98,12 +102,21 @@ class World(Platform):
 
     def chain(self, code: str) -> ChainManifest:
         made = tuple(self.packages.package(n, code, calls) for n, calls in self.hops.items())
+        self._codes |= {package.digest: code.encode() for package in made}
         return ChainManifest(chain_name=CHAIN, entrypoint=list(self.hops)[-1], packages=made)
 
     def patch_all(self, code: str, action: Action = Action.PATCHED) -> PatchOutcome:
         """Bring every hop to `code`."""
         self.packages.blobs.clear()
         return self.patch(self.chain(code), dict.fromkeys(self.hops, action))
+
+    def judged(self, before: str, after: PackageManifest) -> JudgedStep | None:
+        """As `chains watch` has it judged: once for all Chainlets of a file."""
+        codes = self._codes.get(before), self._codes.get(after.digest)
+        old, new = (SourceTree({"chain.py": code or b""}) for code in codes)
+        spec = after.spec
+        ref = ChainletRef(spec.display_name, spec.module, spec.qualname, spec.endpoint.method_name)
+        return judged_step(judge(old, new, ref, self._analysis), before, after.digest)
 
     @property
     def url(self) -> str:
