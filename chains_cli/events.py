@@ -136,6 +136,7 @@ class RoundFinished(Event):
     """What a round came to. `committed` False with `changed`: the former version goes on serving.
 
     `serves` False: it is not known to, because the chain is gone or its platform can't be reached.
+    `superseded`: it was given up, because its files were saved again; another round follows.
     """
 
     type: ClassVar[str] = "round_finished"
@@ -144,6 +145,7 @@ class RoundFinished(Event):
     changed: bool
     elapsed_ms: float = 0.0
     serves: bool = True
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

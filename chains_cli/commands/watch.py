@@ -75,17 +75,19 @@ def run_watch(cli: Cli, source: str, entrypoint: str | None, options: "WatchOpti
     from contextlib import closing
 
     from chains_cli.console.watch import watch_lines
+    from chains_cli.operations.watch import read_watched
     from chains_cli.operations.watch import watch as run
 
-    with cli.console() as console, closing(cli.connect(console.show)) as remote:
-        result = run(
+    with cli.console() as console:
+        watched = read_watched(  # a chain that is not valid starts no platform
             cli.path(source),
             entrypoint,
             cli.settings,
             options=options,
-            remote=remote,
             report=console.show,
             environ=cli.world.environ,
         )
+        with closing(cli.connect(console.show)) as remote:
+            result = run(watched, remote=remote, report=console.show)
         console.fail(result.diagnostics)
         return console.finish(result, lambda p: watch_lines(result, p))

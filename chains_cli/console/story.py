@@ -96,6 +96,8 @@ def _(event: events.RoundStarted, cwd: Path, palette: Palette) -> Sequence[str]:
 @story_lines.register
 def _(event: events.RoundFinished, cwd: Path, palette: Palette) -> Sequence[str]:
     took = milliseconds_text(event.elapsed_ms)
+    if event.superseded:
+        return (palette.dim(f"given up ({took}): saved again meanwhile"),)
     if not event.changed:
         return (f"nothing to do; version {event.version} serves ({took})",)
     if not event.serves:

@@ -3,7 +3,8 @@
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,10 @@ _ENVIRONMENT: Final = re.compile(r"[0-9a-zA-Z_-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class PushOptions:
-    """How to deploy. `timeout_s` bounds the wait only; `mocks` are values of `--mock`."""
+    """How to deploy. `timeout_s` bounds the wait only; `mocks` are values of `--mock`.
+
+    `is_kept` False: a deployment that is not active yet goes if the user stops waiting for it.
+    """
 
     chain_name: str | None = None
     environment: str | None = None
@@ -44,6 +48,7 @@ class PushOptions:
     timeout_s: float | None = None
     allow_missing: tuple[str, ...] = ()
     python: str | None = None
+    is_kept: bool = True
 
     @property
     def target_environment(self) -> str | None:
@@ -139,18 +144,40 @@ def push_prepared(
     )
     if options.dry_run or (options.if_changed and _runs_already(plan)):
         return _not_executed(result, plan, options, remote)
-    outcome = execute(plan, packages, remote, _PlanTeller(report))
-    if outcome.deployment is None:
-        raise RuntimeError("the plan of a push ended without a deployment")
+    with _taken_back(result.chain, options, remote, report):
+        outcome = execute(plan, packages, remote, _PlanTeller(report))
+        if outcome.deployment is None:
+            raise RuntimeError("the plan of a push ended without a deployment")
+        result = _sent(result, plan, options)
+        return follow_deployment(
+            result, outcome.deployment, options, remote=remote, report=report, clock=clock
+        )
+
+
+def _sent(result: PushResult, plan: Plan, options: PushOptions) -> PushResult:
     uploads = [step for step in plan.steps if isinstance(step, UploadBlobs)]
-    result = replace(
+    return replace(
         result,
         sent_files=sum(len(step.digests) for step in uploads),
         sent_bytes=sum(step.size_bytes for step in uploads),
         unchanged=plan.unchanged,
         waited=options.wait,
     )
-    return follow_deployment(result, outcome.deployment, options, remote=remote, report=report, clock=clock)
+
+
+@contextmanager
+def _taken_back(chain: str, options: PushOptions, remote: Remote, report: Report) -> Iterator[None]:
+    """Of a development deployment that is not to be kept, nothing is left if the user stops waiting."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not options.is_kept:
+            report(events.Step(f"stopping the development deployment of {chain}, which is not ready yet"))
+            with suppress(DiagnosticsError):  # it was not begun, or the remote is gone
+                remote.delete_deployment(chain, DEVELOPMENT)
+                if not remote.chain(chain).deployments:
+                    remote.delete_chain(chain)
+        raise
 
 
 def follow_deployment(
@@ -164,7 +191,8 @@ def follow_deployment(
 ) -> PushResult:
     """Wait for a deployment that was asked for, unless `options` say not to; what is true then."""
     if options.wait and not deployment.state.is_settled:
-        deployment = _Follower(remote, report, clock, options.timeout_s).wait(deployment)
+        follower = _Follower(remote, report, clock, options.timeout_s, options.is_kept)
+        deployment = follower.wait(deployment)
     return _settled(result, deployment, options.target_environment)
 
 
@@ -203,6 +231,7 @@ class _Follower:
     report: Report
     clock: Callable[[], float]
     timeout_s: float | None
+    is_kept: bool
 
     def wait(self, deployment: DeploymentInfo) -> DeploymentInfo:
         try:
@@ -211,8 +240,9 @@ class _Follower:
             )
         except KeyboardInterrupt:
             chain = deployment.chain_name
-            text = f"stopped waiting; deployment {deployment.id} goes on: `chains status {chain}`"
-            self.report(events.Step(text))
+            if self.is_kept:
+                text = f"stopped waiting; deployment {deployment.id} goes on: `chains status {chain}`"
+                self.report(events.Step(text))
             raise
 
 

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +12,10 @@ from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit, diagnostics_exit
 from chains_cli.operations.packages import Prepared
+from chains_cli.operations.progress import wait_until_settled
 from chains_cli.operations.push import PushOptions, push_prepared
 from chains_cli.operations.source import SourceOptions, read_chain
+from chains_cli.operations.watch_follow import Follower, Saves
 from chains_cli.operations.watch_remote import Companion
 from chains_cli.operations.watch_roots import watch_roots
 from chains_cli.packaging.build import build_packages
@@ -24,18 +25,15 @@ from chains_cli.settings import Settings
 from chains_cli.watching import events as watching
 from chains_cli.watching.loop import saves
 from chains_cli.watching.rebuild import Rebuilder
-from chains_cli.watching.session import WatchSession
+from chains_cli.watching.session import Discover, WatchSession
 from chains_cli.watching.snapshot import Snapshot
 from chains_cli.watching.target import RemoteTarget
 from chains_protocol.control import DeploymentState
-from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.spec import ChainSpec
 
 _GONE: Final = (Code.REMOTE_UNREACHABLE, Code.UNKNOWN_CHAIN, Code.UNKNOWN_DEPLOYMENT)
 """Failures after which nobody can say that the former version goes on serving."""
-
-Saves = Callable[[Snapshot], AsyncIterator[tuple[Path, ...]]]
-"""Bursts of files whose content changed since the snapshot, until the user ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,13 @@ class _Teller:
                 self._finished(event)
             case watching.RoundFailed():
                 self._failed(event)
+            case watching.RoundGivenUp():
+                self.rounds += 1
+                self.report(
+                    events.RoundFinished(self.version, False, True, event.elapsed_ms, superseded=True)
+                )
+            case watching.Noted():
+                self.report(events.Found(event.diagnostic))
             case _:
                 pass
 
@@ -137,38 +142,49 @@ class _Teller:
         self.report(events.RoundFinished(self.version, False, True, event.elapsed_ms, serves))
 
 
-def watch(
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A Chain as its files say, before anybody was contacted."""
+
+    spec: ChainSpec
+    packages: ChainPackages
+    rebuilder: Rebuilder
+    snapshot: Snapshot
+    discover: Discover
+    options: WatchOptions
+    home: Path
+    smoke: Mapping[str, Any] | None = None  # Any: JSON values
+
+
+def read_watched(
     source: Path,
     entrypoint: str | None,
     settings: Settings,
     *,
     options: WatchOptions,
-    remote: Remote,
     report: Report,
     environ: Mapping[str, str] = os.environ,
-    follow: Saves | None = None,
-) -> WatchResult:
-    """Bring the development deployment up to date, then patch it after each save until interrupted.
+) -> Watched:
+    """Read what is to be watched.
 
     Args:
         source: the file that declares the Chain.
         entrypoint: class name, or None.
         settings: where we are.
         options: see `WatchOptions`.
-        remote: where the development deployment is, or will be made.
         report: told what happens.
         environ: of the interpreter that reads the file.
-        follow: where saves come from; the operating system by default.
 
     Raises:
-        DiagnosticsError: CH1xx, CH2xx if the Chain is not valid at the start, CH317 for an
-            unknown Chainlet, CH3xx from the remote.
+        DiagnosticsError: CH1xx, CH2xx if the Chain is not valid, CH317 for an unknown Chainlet.
     """
     how = SourceOptions(options.chain_name, options.mocks, options.python)
+    report = _Once(report)
 
     def discover() -> ChainSpec:
         return read_chain(source, entrypoint, settings, options=how, report=report, environ=environ)
 
+    smoke = _smoke(options)
     spec = discover()
     _check_selection(spec, options.chainlets)
     # before the first build: a save during the first push must not be missed
@@ -177,15 +193,31 @@ def watch(
     packages = rebuilder.full(spec)
     for note in packages.notes:
         report(events.Found(note))
-    if (failed := _ensure_deployment(Prepared(spec, packages), options, remote, report)) is not None:
+    return Watched(spec, packages, rebuilder, snapshot, discover, options, settings.home, smoke)
+
+
+def watch(watched: Watched, *, remote: Remote, report: Report, follow: Saves | None = None) -> WatchResult:
+    """Bring the development deployment up to date, then patch it after each save until interrupted.
+
+    Args:
+        watched: what `read_watched` found.
+        remote: where the development deployment is, or will be made.
+        report: told what happens.
+        follow: where saves come from; the operating system by default.
+
+    Raises:
+        DiagnosticsError: CH3xx from the remote.
+    """
+    options, packages = watched.options, watched.packages
+    if (failed := _ensure_deployment(watched, remote, report)) is not None:
         return failed
     teller = _Teller(report, options.explain)
-    target = RemoteTarget(remote, packages.chain_name, lambda event: None, _smoke(options))
+    target = RemoteTarget(remote, packages.chain_name, lambda event: None, watched.smoke)
     session = WatchSession(
-        spec=spec,
+        spec=watched.spec,
         packages=packages,
-        rebuilder=rebuilder,
-        discover=discover,
+        rebuilder=watched.rebuilder,
+        discover=watched.discover,
         target=target,
         report=teller,
         selected=options.chainlets or None,
@@ -193,30 +225,32 @@ def watch(
     teller.version = session.state.base.version
     is_current = session.catch_up()
     if not options.once:
-        with suppress(KeyboardInterrupt):  # the way to end it (P-15)
-            companion = Companion(session, remote, packages.chain_name, report, lambda: teller.has_unsent)
-            _follow(session, companion, snapshot, report, follow or _system_saves)
+        companion = Companion(session, remote, packages.chain_name, report, lambda: teller.has_unsent)
+        follower = Follower(
+            session, companion, lambda spec: watch_roots(spec, watched.home), follow or _system_saves, report
+        )
+        follower.run(watched.snapshot)
         is_current = True
     return _result(session, teller, packages, is_current)
 
 
-def _follow(
-    session: WatchSession, companion: Companion, snapshot: Snapshot, report: Report, follow: Saves
-) -> None:
-    base = session.state.base
-    roots = tuple(str(root.path) for root in snapshot.roots)
-    chain = session.state.packages.chain_name
+class _Once:
+    """A report that tells each note and warning about the Chain once, though it is read again and again."""
 
-    async def run() -> None:
-        report(events.Watching(chain, base.deployment, base.version, roots))
-        with companion.observing():
-            async for changed in follow(snapshot):
-                session.run_round(changed)
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told: set[tuple[Code, str]] = set()
 
-    asyncio.run(run())
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.Found) and event.diagnostic.severity is not Severity.ERROR:
+            key = (event.diagnostic.code, event.diagnostic.message)  # the line may move
+            if key in self._told:
+                return
+            self._told.add(key)
+        self._report(event)
 
 
-def _system_saves(snapshot: Snapshot) -> AsyncIterator[tuple[Path, ...]]:
+def _system_saves(snapshot: Snapshot) -> AsyncGenerator[tuple[Path, ...], None]:
     return saves(snapshot, asyncio.Event())
 
 
@@ -238,25 +272,34 @@ def _failure_exit(diagnostics: tuple[Diagnostic, ...]) -> Exit:
     return found if found in (Exit.CONFLICT, Exit.REMOTE) else Exit.DEPLOY_FAILED
 
 
-def _ensure_deployment(
-    prepared: Prepared, options: WatchOptions, remote: Remote, report: Report
-) -> WatchResult | None:
+def _ensure_deployment(watched: Watched, remote: Remote, report: Report) -> WatchResult | None:
     """Make the development deployment unless one serves; the result of the command if that failed."""
-    chain = prepared.packages.chain_name
-    try:
-        if remote.deployment(chain, DEVELOPMENT).state is DeploymentState.ACTIVE:
-            return None
-    except DiagnosticsError as error:
-        unknown = (Code.UNKNOWN_CHAIN, Code.UNKNOWN_DEPLOYMENT)
-        if any(d.code not in unknown for d in error.diagnostics):
-            raise
+    chain = watched.packages.chain_name
+    if _serves(remote, chain, report):
+        return None
     report(events.Step(f"making the development deployment of {chain}"))
-    how = PushOptions(development=True, allow_missing=options.allow_missing)
+    how = PushOptions(development=True, allow_missing=watched.options.allow_missing, is_kept=False)
+    prepared = Prepared(watched.spec, watched.packages)
     pushed = push_prepared(prepared, options=how, remote=remote, report=report)
     if not pushed.exit_code:
         return None
     deployment = pushed.deployment.id if pushed.deployment is not None else ""
     return WatchResult(chain, deployment, 0, diagnostics=pushed.diagnostics, exit_code=pushed.exit_code)
+
+
+def _serves(remote: Remote, chain: str, report: Report) -> bool:
+    """Whether there is a development deployment that serves; one that is being started is waited for."""
+    try:
+        found = remote.deployment(chain, DEVELOPMENT)
+    except DiagnosticsError as error:
+        unknown = (Code.UNKNOWN_CHAIN, Code.UNKNOWN_DEPLOYMENT)
+        if any(d.code not in unknown for d in error.diagnostics):
+            raise
+        return False
+    if not found.state.is_settled:
+        report(events.Step(f"waiting for the development deployment of {chain}, which is being started"))
+        found = wait_until_settled(remote, found, report)
+    return found.state is DeploymentState.ACTIVE
 
 
 def _check_selection(spec: ChainSpec, selected: tuple[str, ...]) -> None:
@@ -285,4 +328,4 @@ def _smoke(options: WatchOptions) -> dict[str, Any] | None:  # Any: JSON values
     raise DiagnosticsError([diagnostic])
 
 
-__all__ = ["Saves", "WatchOptions", "WatchResult", "watch"]
+__all__ = ["Saves", "WatchOptions", "WatchResult", "Watched", "read_watched", "watch"]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from chains_cli.packaging.ignore import is_environment, workspace_rules
+from chains_cli.packaging.ignore import TRUSS_IGNORE, is_environment, workspace_rules
 from chains_cli.watching.loop import distinct_roots
 from chains_cli.watching.snapshot import IgnoreRule, WatchRoot
 from chains_protocol.spec import ChainSpec
@@ -46,6 +46,8 @@ def ignore_rule(root: Path, home: Path) -> IgnoreRule:
         return parent != "." and is_hidden_directory(parent)
 
     def is_ignored(relative: str) -> bool:
+        if relative == TRUSS_IGNORE:
+            return False  # it says what the packages hold
         if rules.match_file(relative):
             return True
         path = PurePosixPath(relative)

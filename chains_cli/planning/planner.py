@@ -84,6 +84,7 @@ def make_patch_plan(
     changes: Mapping[str, ChainletChange],
     *,
     smoke: Mapping[str, object] | None = None,
+    attempt: str = "",
 ) -> Plan:
     """Plan a patch of the development deployment that runs `base`.
 
@@ -93,6 +94,7 @@ def make_patch_plan(
         changes: by display name; a Chainlet that is missing here and whose package differs
             is restarted, one that is new is redeployed.
         smoke: the entrypoint's input for a call before the new version becomes visible.
+        attempt: what the patch is called if it is to be given up.
     """
     running = {p.spec.display_name: p for p in base.manifest.packages}
     patches = tuple(
@@ -112,6 +114,7 @@ def make_patch_plan(
         removed=removed,
         blobs=inline,
         smoke=dict(smoke) if smoke is not None else None,
+        attempt=attempt,
     )
     changed = {patch.manifest.spec.display_name: patch for patch in patches}
     steps: tuple[Step, ...] = (

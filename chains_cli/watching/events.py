@@ -61,15 +61,31 @@ class RoundFailed:
     elapsed_ms: float
 
 
-WatchEvent = Watching | RoundStarted | Decided | RoundFinished | RoundFailed
+@dataclass(frozen=True, slots=True)
+class RoundGivenUp:
+    """Its files were saved again while it ran. Nothing that runs was changed."""
+
+    elapsed_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something about the Chain that its author should know; no reason to refuse a save."""
+
+    diagnostic: Diagnostic
+
+
+WatchEvent = Watching | RoundStarted | Decided | RoundFinished | RoundFailed | RoundGivenUp | Noted
 Report = Callable[[WatchEvent], None]
 
 __all__ = [
     "ChainletResult",
     "Decided",
+    "Noted",
     "Report",
     "RoundFailed",
     "RoundFinished",
+    "RoundGivenUp",
     "RoundStarted",
     "WatchEvent",
     "Watching",

@@ -6,7 +6,7 @@ system's events gather, and come as one save afterwards.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +47,7 @@ async def saves(
     on_ready: Callable[[], None] = lambda: None,
     events: Events = system_events,
     sleep: Sleep = asyncio.sleep,
-) -> AsyncIterator[tuple[Path, ...]]:
+) -> AsyncGenerator[tuple[Path, ...], None]:
     """Files whose content changed, one tuple a burst, until `stop` is set.
 
     What changed after the snapshot was taken and before watching began is the first burst.

@@ -5,6 +5,7 @@ builds packages and applies the patch. Whatever goes wrong in it leaves what run
 the session believes to run, as they were: the next good save is compared with that.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,15 +20,17 @@ from chains_cli.watching.decide import Decision, chainlet_ref, decide, has_sourc
 from chains_cli.watching.events import (
     ChainletResult,
     Decided,
+    Noted,
     Report,
     RoundFailed,
     RoundFinished,
+    RoundGivenUp,
     RoundStarted,
 )
 from chains_cli.watching.handing import judged_steps
 from chains_cli.watching.rebuild import Rebuilder
 from chains_protocol.control import PackageReply
-from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.manifest import ChainManifest, PackageManifest
 from chains_protocol.patch import Action, PatchOutcome
 from chains_protocol.spec import ChainSpec
@@ -54,6 +57,10 @@ class Target(Protocol):
         self, packages: ChainPackages, base: PackageReply, changes: Mapping[str, ChainletChange]
     ) -> PatchOutcome:
         """Bring what runs from `base` to `packages`; CH305 if something else runs by now."""
+        ...
+
+    def give_up(self) -> None:
+        """End the patch that is under way in another thread, if that is still possible."""
         ...
 
 
@@ -100,6 +107,7 @@ class WatchSession:
         self._clock = clock
         self._cache = rebuilder.analysis
         self._newest = (spec, packages)
+        self._is_given_up = threading.Event()
         base = target.running()
         running, self._foreign = self._read_running(base, packages)
         self._state = State(spec, running, base)
@@ -169,21 +177,31 @@ class WatchSession:
         self._report(RoundStarted(tuple(self._shown(path) for path in paths)))
         return self._guarded(lambda started: self._round(paths, started))
 
+    def give_up(self) -> None:
+        """End the round that runs in another thread, where that is possible: nothing is changed then."""
+        self._is_given_up.set()
+        self._target.give_up()
+
     def _guarded(self, work: Callable[[float], bool]) -> bool:
         started = self._clock()
+        self._is_given_up.clear()
         try:
             return work(started)
         except DiagnosticsError as error:
-            self._report(RoundFailed(error.diagnostics, self._since(started)))
-            return False
+            return self._failed(error.diagnostics, started)
+
+    def _failed(self, diagnostics: tuple[Diagnostic, ...], started: float) -> bool:
+        elapsed = self._since(started)
+        is_old = self._is_given_up.is_set()
+        self._report(RoundGivenUp(elapsed) if is_old else RoundFailed(diagnostics, elapsed))
+        return False
 
     def _round(self, changed: tuple[Path, ...], started: float) -> bool:
         spec, newest = self._newest
         packages = self._rebuilder.quick(spec, newest, changed)
         verdicts = judge_sources(self._state.packages, packages, self._cache)
         if self._may_have_another_shape(packages, verdicts):
-            spec = self._discover()
-            self._check_name(spec)
+            spec = self._named(self._discover())
             packages = self._rebuilder.full(spec)
             verdicts = judge_sources(self._state.packages, packages, self._cache)
         self._newest = (spec, packages)
@@ -211,15 +229,17 @@ class WatchSession:
             for m in modules
         )
 
-    def _check_name(self, spec: ChainSpec) -> None:
+    def _named(self, spec: ChainSpec) -> ChainSpec:
+        """The Chain under the name that the deployment has: an entrypoint may be renamed, a URL may not."""
         name = self._state.packages.chain_name
-        if spec.chain_name != name:
-            diagnostic = Diagnostic(
-                code=Code.BROKEN_SAVE,
-                message=f"the chain is called `{spec.chain_name}` now, the deployment is one of `{name}`",
-                help=f"undo the new name, watch with `--name {name}`, or start a new watch",
-            )
-            raise DiagnosticsError([diagnostic])
+        if spec.chain_name == name:
+            return spec
+        text = f"the file calls the chain `{spec.chain_name}` now; its deployment is still called `{name}`"
+        help_ = f"a new watch makes a deployment of that name; `--name {name}` keeps this one"
+        self._report(
+            Noted(Diagnostic(code=Code.BROKEN_SAVE, severity=Severity.WARNING, message=text, help=help_))
+        )
+        return spec.model_copy(update={"chain_name": name})
 
     # -- applying
 
@@ -240,8 +260,7 @@ class WatchSession:
         }
         outcome = self._patch(wanted, changes)
         if not outcome.committed:
-            self._report(RoundFailed(outcome.diagnostics or (_refused(),), self._since(started)))
-            return False
+            return self._failed(outcome.diagnostics or (_refused(),), started)
         manifest = wanted.manifest
         base = PackageReply(
             deployment=self._state.base.deployment, version=outcome.version, manifest=manifest

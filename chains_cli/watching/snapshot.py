@@ -43,6 +43,16 @@ class Snapshot:
         """Whether there was such a file when it was looked at last."""
         return path in self._known
 
+    def known(self, path: Path) -> str:
+        """What it held when it was looked at last (`mark_of`)."""
+        return self._known.get(path, "")
+
+    def with_roots(self, roots: Iterable[WatchRoot]) -> "Snapshot":
+        """The files below other roots; of those that are known, what they held stays what is known."""
+        other = Snapshot(roots)
+        other._known |= {path: mark for path, mark in self._known.items() if other.wants(path)}
+        return other
+
     def recheck(self) -> tuple[Path, ...]:
         """All files whose content is another than before, sorted."""
         return self.changed((*self._known, *self._files()))

@@ -173,7 +173,8 @@ class Patcher:
         """Drop what that transaction prepared, or is preparing; unknown ones are none of our business."""
         if self._preparing == transaction:
             self._unwanted = transaction
-            return
+        if self._unwanted:
+            return  # nothing else is prepared until its thread ends
         async with self._lock:
             if self._pending is not None and self._pending[0] == transaction:
                 self._drop_pending()

@@ -312,6 +312,15 @@ def test_a_patch_makes_a_new_version_of_the_development_deployment(
     assert refused(remote.patch, chain, stale) == {Code.STALE_BASE}
 
 
+def test_giving_up_a_patch_that_is_not_under_way_does_nothing(
+    remote: Remote, build: Build, deploy: Deploying
+) -> None:
+    chain = deploy(build(), kind=DeploymentKind.DEVELOPMENT).packages.chain_name
+    version = remote.deployment(chain, "development").version
+    remote.give_up(chain, "unknown")
+    assert remote.deployment(chain, "development").version == version
+
+
 def test_a_patch_of_a_published_deployment_is_refused(
     remote: Remote, build: Build, deploy: Deploying
 ) -> None:

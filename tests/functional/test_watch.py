@@ -1,7 +1,7 @@
 """`chains watch`: the development deployment follows the files; against the remote in memory."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from chains_cli import events
 from chains_cli.console.palette import Palette
 from chains_cli.console.story import story_lines
-from chains_cli.operations.watch import WatchOptions, WatchResult, watch
+from chains_cli.operations.watch import WatchOptions, WatchResult, read_watched, watch
 from chains_cli.operations.watch_roots import ignore_rule
 from chains_cli.remotes.memory import MemoryRemote
 from chains_cli.settings import Settings
@@ -53,7 +53,7 @@ def play(
     """Watch `chain.py` while each of `saves` is made after the round of the one before."""
     told: list[events.Event] = []
 
-    async def follow(snapshot: Snapshot) -> AsyncIterator[tuple[Path, ...]]:
+    async def follow(snapshot: Snapshot) -> AsyncGenerator[tuple[Path, ...], None]:
         for save in saves:
             save()
             changed = snapshot.changed(p for root in snapshot.roots for p in root.path.rglob("*.py"))
@@ -62,16 +62,14 @@ def play(
         if end is not None:
             raise end
 
-    result = watch(
+    watched = read_watched(
         tool.cwd / "chain.py",
         None,
         Settings(home=tool.home, cwd=tool.cwd),
         options=options or WatchOptions(),
-        remote=remote,
         report=told.append,
-        follow=follow,
     )
-    return result, told
+    return watch(watched, remote=remote, report=told.append, follow=follow), told
 
 
 def of(told: list[events.Event], kind: type[events.Event]) -> list[Any]:
@@ -180,6 +178,71 @@ def test_an_interruption_is_the_way_to_end_it(tool: Tool, remote: MemoryRemote, 
     """P-15"""
     result, _ = play(tool, remote, end=KeyboardInterrupt)
     assert result.exit_code == 0
+
+
+def test_an_interruption_before_it_watches_leaves_no_deployment(tool: Tool, glue: Path) -> None:
+    """Nothing half-done remains, and the status says that it did not come to watch."""
+
+    class Interrupted(MemoryRemote):
+        def deploy(self, chain: str, request: Any) -> Any:
+            super().deploy(chain, request)
+            raise KeyboardInterrupt
+
+    tool.remote = Interrupted()
+    done = tool("watch", "chain.py")
+    assert done.code == 130
+    assert "stopping the development deployment" in done.err
+    assert tool.remote.chains().chains == ()
+
+
+def test_a_chain_that_is_not_valid_contacts_nobody(tool: Tool) -> None:
+    (tool.cwd / "bad.py").write_text("def (:\n")
+    assert tool("watch", "bad.py").code == 1
+
+
+def test_a_note_about_the_chain_is_told_once(tool: Tool, remote: MemoryRemote, glue: Path) -> None:
+    """CH206, a warning of the definitions: reading the file again is no reason to repeat it."""
+    edit(glue / "chain.py", "    async def run_remote(self, question", "    def run_remote(self, question")
+    edit(glue / "chain.py", "await self._embedder.run_remote([question, *texts])", "[[1.0]]")
+    signature = ("limit: int = 3", "limit: int = 4")
+    _, told = play(tool, remote, lambda: edit(glue / "chain.py", *signature))
+    assert of(told, events.RoundFinished)[-1].committed
+    texts = [e.diagnostic.message for e in of(told, events.Found)]
+    assert texts and len(texts) == len(set(texts))
+
+
+def test_data_outside_of_the_workspace_is_watched_from_the_save_that_names_it(
+    tool: Tool, remote: MemoryRemote, glue: Path
+) -> None:
+    data = tool.cwd.parent / "data"
+    data.mkdir()
+    (data / "words.txt").write_text("one")
+    declared = (
+        "    remote_config = chains.RemoteConfig(\n"
+        "        docker_image=chains.DockerImage(data_dir=chains.make_abs_path_here('../data'))\n    )\n\n"
+    )
+    asked: list[Snapshot] = []
+    watched = read_watched(
+        tool.cwd / "chain.py",
+        None,
+        Settings(home=tool.home, cwd=tool.cwd),
+        options=WatchOptions(),
+        report=events.ignore,
+    )
+
+    async def follow(snapshot: Snapshot) -> AsyncGenerator[tuple[Path, ...], None]:
+        asked.append(snapshot)
+        if len(asked) == 1:
+            edit(glue / "chain.py", "    def __init__", declared + "    def __init__")
+            yield snapshot.recheck()
+        elif len(asked) == 2:
+            (data / "words.txt").write_text("two")
+            yield snapshot.recheck()
+
+    result = watch(watched, remote=remote, report=events.ignore, follow=follow)
+
+    assert [root.path for root in asked[-1].roots] == [data, glue]
+    assert (result.version, len(asked)) == (3, 2)
 
 
 def test_once_brings_it_up_to_date_and_ends(tool: Tool, remote: MemoryRemote, glue: Path) -> None:

@@ -218,6 +218,8 @@ async def test_a_patch_given_up_while_its_init_runs_does_not_hold_up_the_next(
     await count.patcher.abort("t2")
     package = write_package(tmp_path / "3", {"chain.py": V2, "helper.py": HELPER}, "Count")
     meanwhile = await count.prepare(package, 3)
+    async with asyncio.timeout(5):
+        await count.patcher.abort("t3")
     end.touch()
     await preparing
 

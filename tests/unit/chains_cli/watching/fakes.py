@@ -1,6 +1,6 @@
 """A workspace on disk, a development deployment in memory, and a session between them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +88,8 @@ class Deployment:
     base: PackageReply
     applied: list[dict[str, Action]] = field(default_factory=list)
     refusal: tuple[Diagnostic, ...] = ()
+    before_patch: Callable[[], None] | None = None
+    given_up: int = 0
 
     sources: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """What the remote gives back of packages, by package digest; of others, nothing."""
@@ -103,6 +105,8 @@ class Deployment:
     def patch(
         self, packages: ChainPackages, base: PackageReply, changes: Mapping[str, ChainletChange]
     ) -> PatchOutcome:
+        if self.before_patch is not None:
+            self.before_patch()
         if base != self.base:
             raise DiagnosticsError([Diagnostic(code=Code.STALE_BASE, message="something else runs")])
         if self.refusal:
@@ -135,6 +139,9 @@ class Deployment:
             if name not in wanted
         )
         return PatchOutcome(committed=True, version=self.base.version, chainlets=(*outcomes, *removed))
+
+    def give_up(self) -> None:
+        self.given_up += 1
 
 
 class Bench:

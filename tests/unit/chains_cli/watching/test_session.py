@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from chains_cli.watching.events import RoundFinished, RoundStarted
+from chains_cli.watching.events import Noted, RoundFinished, RoundGivenUp, RoundStarted
 from chains_protocol.control import PackageReply
-from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 from chains_protocol.patch import Action
 from chains_protocol.spec import LocalSources
 from tests.unit.chains_cli.watching.fakes import CHAIN, TEXT, Bench, chain, chainlet
@@ -128,11 +128,30 @@ def test_another_entrypoint_is_noticed_though_no_chainlet_changed(bench: Bench) 
     assert bench.discoveries == 1
 
 
-def test_another_chain_name_is_refused(bench: Bench) -> None:
-    """P-10: names have to be equal."""
-    bench.spec = chain(bench.root, name="Renamed")
-    assert not bench.save("chain.py", "@chains.mark_entrypoint", '@chains.mark_entrypoint("Renamed")')
-    assert bench.failure[0].code is Code.BROKEN_SAVE
+def test_a_deployment_keeps_its_name_whatever_the_file_calls_the_chain(bench: Bench) -> None:
+    """A class that is renamed may give the Chain another name; that is no reason to refuse the save."""
+    bench.spec = chain(bench.root, chainlet("Model"), chainlet("Best", "Model"), name="Best")
+    assert bench.save("chain.py", "class Glue", "class Best")
+    assert bench.actions == {"Model": UNCHANGED, "Best": Action.REDEPLOYED, "Glue": Action.REDEPLOYED}
+    assert bench.target.base.manifest.chain_name == "Glue"
+    (noted,) = [e.diagnostic for e in bench.events if isinstance(e, Noted)]
+    assert (noted.code, noted.severity) == (Code.BROKEN_SAVE, Severity.WARNING)
+
+
+def test_a_round_that_is_given_up_is_no_failure_and_is_made_again(bench: Bench) -> None:
+    """CH403 is what the platform says of it."""
+
+    def saved_again() -> None:
+        bench.session.give_up()
+        bench.target.refusal = (Diagnostic(code=Code.PATCH_FAILED, message="given up"),)
+
+    bench.target.before_patch = saved_again
+    assert not bench.save("chain.py", '"> "', '"* "')
+    assert isinstance(bench.events[-1], RoundGivenUp)
+    assert bench.target.given_up == 1
+    bench.target.before_patch = None
+    assert bench.session.run_round([bench.root / "chain.py"])
+    assert bench.target.applied == [{"Glue": PATCHED}]
 
 
 def test_a_file_made_or_removed_builds_anew(bench: Bench) -> None:
