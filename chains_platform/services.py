@@ -27,6 +27,7 @@ from chains_platform.replicas.distribution import Distribution, GatewayAdmin, Re
 from chains_platform.replicas.health import HealthWatch, Probe, probe
 from chains_platform.replicas.logs import Logs
 from chains_platform.replicas.reconciler import Reconciler
+from chains_platform.rotation import LogRotation
 from chains_platform.secrets.store import SecretStore
 from chains_platform.secrets.tokens import Tokens
 from chains_platform.store.store import Store
@@ -58,6 +59,7 @@ class Services:
     retirement: Retirement
     health: HealthWatch
     housekeeping: Housekeeping
+    rotation: LogRotation
     writer: Writer
     shutdown_requested: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -68,6 +70,7 @@ class Services:
         self.retirement.resume()
         self.health.rounds.start()
         self.housekeeping.rounds.start()
+        self.rotation.rounds.start()
         await self.distribution.sync()
 
     async def stop_everything(self) -> None:
@@ -82,6 +85,7 @@ class Services:
         """Leave everything running that runs; write what is not written yet."""
         self.events.close()
         self.logs.close()
+        await self.rotation.rounds.close()
         await self.housekeeping.rounds.close()
         await self.health.rounds.close()
         await self.deployments.close()
@@ -184,6 +188,7 @@ def _wire(
         patches=Patches(parts, deployments, rollout, retirement, token_of=tokens.edge, smoke_call=smoke),
         retirement=retirement,
         housekeeping=Housekeeping(parts, writer, layout.replicas),
+        rotation=LogRotation(layout),
         writer=writer,
     )
 
