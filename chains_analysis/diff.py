@@ -161,9 +161,21 @@ class Comparison:
         top = binding.loads.split(".")[0]
         if not self.before.tree.has(top) and not self.after.tree.has(top):
             return False
-        return not _is_importable(self.after, binding) and (
-            self.before.tree.has(top) != self.after.tree.has(top) or self._was_importable(binding)
-        )
+        if _is_importable(self.after, binding):
+            return self._is_computed_now(binding)
+        return self.before.tree.has(top) != self.after.tree.has(top) or self._was_importable(binding)
+
+    def _is_computed_now(self, binding: ImportBinding) -> bool:
+        """Whether code of the module decides now, or in another way, if it has the name."""
+        name, module = binding.attribute, binding.module
+        if name == "*":
+            facts = self.after.resolver.readable(module)
+            is_computed = facts is not None and facts.imports.has_exports and facts.imports.exports is None
+            return is_computed and self.is_changed(Key(SYMBOL, module, "__all__"))
+        if name is None or not self.after.resolver.binders(module, "__getattr__"):
+            return False
+        has = (g.resolver.has_attribute(module, name, by_code=False) for g in (self.before, self.after))
+        return list(has) == [True, False]
 
     def _was_importable(self, binding: ImportBinding) -> bool:
         had_it = any(
@@ -219,9 +231,12 @@ def _is_importable(graph: Graph, binding: ImportBinding) -> bool:
     """Whether the tree has the module, and in it the name, that an import asks for."""
     if not graph.tree.has(binding.loads):
         return False
-    if binding.attribute in (None, "*"):
-        return True
     facts = graph.resolver.readable(binding.module)
+    if binding.attribute == "*":
+        exports = (facts.imports.exports or ()) if facts is not None else ()
+        return all(graph.resolver.has_attribute(binding.module, name) for name in exports)
+    if binding.attribute is None:
+        return True
     if facts is not None and binding.attribute in facts.declared_global:
         return True
     return any(_ends(graph, hit.key) for hit in graph.resolver.import_target(binding))

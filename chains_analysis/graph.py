@@ -1,6 +1,5 @@
 """The graph of references in one tree: nodes, what each depends on, and a fingerprint of each."""
 
-import builtins
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
@@ -24,13 +23,12 @@ from chains_analysis.nodes import (
     Key,
 )
 from chains_analysis.resolution import ModuleReader, Resolver
-from chains_analysis.symbols import ModuleFacts, Statement
+from chains_analysis.symbols import Statement
 from chains_analysis.tree import SourceTree
-from chains_analysis.uses import ELEMENT, Opaque, Ref, Role, Uses
+from chains_analysis.uses import Opaque, Ref, Role, Uses
 from chains_protocol.digest import bytes_digest
 
 ENDPOINTS = ("run_remote", "predict")
-_ALWAYS_BOUND = frozenset({*dir(builtins), "__file__", "__path__", "__annotations__"})
 
 
 class Dep(NamedTuple):
@@ -86,53 +84,6 @@ class Graph:
         """The parts of a class that one top-level statement defines."""
         statement = self.resolver.class_of(module, name)
         return statement.facts.class_facts if statement is not None else None
-
-    def unbound(self, module: str, statement: Statement) -> tuple[str, ...]:
-        """Names that a statement needs when it is executed and that nothing has bound by then."""
-        facts = self.resolver.readable(module)
-        if facts is None:
-            return ()
-        return tuple(
-            sorted(ref.root for ref in statement.facts.uses.load if self._is_unbound(facts, statement, ref))
-        )
-
-    def _is_unbound(self, facts: ModuleFacts, statement: Statement, ref: Ref) -> bool:
-        if ref.is_module:
-            return False
-        bound = any(index < statement.index for index in facts.bindings.get(ref.root, ()))
-        hits = self.resolver.resolve(facts.module, ref)
-        if bound:
-            return bool(ref.chain) and self._leads_nowhere(facts, ref, hits)
-        if not facts.bindings.get(ref.root) and any(hit.key.module != facts.module for hit in hits):
-            return False  # by a star import
-        has_unknown_star = any(not self.tree.has(star) for star in facts.stars)
-        return ref.root not in _ALWAYS_BOUND and not has_unknown_star
-
-    def _leads_nowhere(self, facts: ModuleFacts, ref: Ref, hits: tuple[Hit, ...]) -> bool:
-        """Whether an attribute of a module of the tree is asked for that the module does not have."""
-        imported = [b for s in facts.binders(ref.root) for b in s.facts.imports if b.name == ref.root]
-        modules = [b.module for b in imported if b.attribute is None]
-        is_whole = len(modules) == len(facts.binders(ref.root))
-        own = Key(SYMBOL, facts.module, ref.root)
-        return is_whole and all(map(self.tree.has, modules)) and all(hit.key == own for hit in hits)
-
-    def may_fail(self, module: str, statement: Statement) -> bool:
-        """Whether a statement asks objects for attributes that text can't promise."""
-        return any(self._is_daring(module, ref) for ref in statement.facts.uses.load if ref.chain)
-
-    def _is_daring(self, module: str, ref: Ref) -> bool:
-        hits = self.resolver.resolve(module, ref)
-        if not hits and not ref.is_module and hasattr(builtins, ref.root):
-            return ref.chain[0] != ELEMENT and not hasattr(getattr(builtins, ref.root), ref.chain[0])
-        return any(hit.rest and not self._has_attribute(hit) for hit in hits if hit.key.kind == SYMBOL)
-
-    def _has_attribute(self, hit: Hit) -> bool:
-        """Whether a class is known to define what is asked of it."""
-        if hit.rest[0] == ELEMENT:
-            return True  # a type's parameter; of a value it is not inert in the first place
-        owners = self.resolver.family(hit.key.module, hit.key.name)
-        facts = [f for owner in owners if (f := self.class_facts(*owner)) is not None]
-        return any(f.named(hit.rest[0]) for f in facts)
 
     # -- dependencies
 
@@ -321,6 +272,8 @@ class Graph:
                 return hash_of(sorted(facts.bindings))
             case "everything":
                 return hash_of(self.tree.modules)
+            case "export":
+                return self._export_fingerprint(key)
         parts = self.class_facts(key.module, key.name)
         return self._class_fingerprint(key, parts) if parts is not None else self._other(key)
 
@@ -337,7 +290,16 @@ class Graph:
         if not statements and not (facts is not None and key.name in facts.declared_global):
             return None
         mutators = (f"{k.module}:{k.name}" for k in self.changers(key))
-        return hash_of((*(self._whole(key.module, s) for s in statements), "changed by", *mutators))
+        own = (self._imported(s, key.name) or self._whole(key.module, s) for s in statements)
+        return hash_of((*own, "changed by", *mutators))
+
+    @staticmethod
+    def _imported(statement: Statement, name: str) -> str | None:
+        """What an import statement binds a name to, whatever else it imports; None if it is no import."""
+        bindings = [b for b in statement.facts.imports if b.name == name]
+        if statement.kind is not Kind.IMPORT or not bindings:
+            return None
+        return f"{statement.facts.is_for_typing} {bindings}"
 
     def _whole(self, module: str, statement: Statement) -> str:
         facts = statement.facts
@@ -376,6 +338,13 @@ class Graph:
         if constructor is not None:
             return hash_of((constructor.fingerprint, *docs))
         return hash_of((*(m.fingerprint for m in named), *docs)) if named else None
+
+    def _export_fingerprint(self, key: Key) -> str | None:
+        facts = self.resolver.readable(key.module)
+        if facts is None or not self.resolver.is_exported(key.module, key.name):
+            return None
+        is_computed = facts.imports.has_exports and facts.imports.exports is None
+        return self.fingerprint(Key(SYMBOL, key.module, "__all__")) if is_computed else "given"
 
     def _wire_fingerprint(self, key: Key) -> str | None:
         handle = self.handle(key)

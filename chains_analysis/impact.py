@@ -205,8 +205,17 @@ class Unit:
                 head = member.constructor.head if member.constructor is not None else member.head
                 yield from self._own(head)
                 yield from self._own(member.body)
+                yield from self._set_through(member.body)
                 if member.constructor is not None:
                     yield from (Dep(w) for w in self.graph.wires(key) if w in self.construction.doubts)
+
+    def _set_through(self, uses: Uses) -> Iterator[Dep]:
+        """The members that decide what an assignment to an attribute does: properties, descriptors."""
+        for key, member in self.members:
+            if key.member in uses.own_stored and not (
+                member.is_plain or member.is_fixed or member.is_declaration
+            ):
+                yield Dep(key)
 
     def _own(self, uses: Uses) -> Iterator[Dep]:
         """The members that a piece of code may use through its instance or class."""

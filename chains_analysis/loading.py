@@ -7,6 +7,7 @@ from chains_analysis.carry import Carry
 from chains_analysis.diff import Comparison
 from chains_analysis.impact import reach
 from chains_analysis.inert import Kind
+from chains_analysis.needs import may_fail, unbound
 from chains_analysis.nodes import SYMBOL, VIEW, Key
 from chains_analysis.outcome import Reason
 from chains_analysis.reasons import Narrator
@@ -107,6 +108,8 @@ class Change:
 
     def _loads_differently(self, facts: ModuleFacts, statement: Statement) -> bool:
         """Whether executing a statement may fail or do something that it did not before."""
+        if statement.facts.is_for_typing:
+            return self._needs_more(facts.module, statement)
         if statement.kind in (Kind.IMPORT, Kind.EFFECT, Kind.NOTHING):
             return False
         key = statement.keys[0]
@@ -115,10 +118,9 @@ class Change:
             return False
         old, new = self.comparison.before, self.comparison.after
         binders = old.resolver.binders(facts.module, key.name) if key.kind == SYMBOL else ()
-        unbound = new.unbound(facts.module, statement)
-        if unbound and unbound not in [old.unbound(facts.module, b) for b in binders]:
+        if self._needs_more(facts.module, statement):
             return True
-        if statement.facts.is_inert and not new.may_fail(facts.module, statement):
+        if statement.facts.is_inert and not may_fail(new, facts.module, statement):
             return False
         if is_new or key in self.comparison.moved:
             return True
@@ -131,10 +133,19 @@ class Change:
         reached = new.effects.load_reach(facts.module, statement)
         return any(self.comparison.is_changed(hit.key) for hit in reached)
 
+    def _needs_more(self, module: str, statement: Statement) -> bool:
+        """Whether a statement needs a name that nothing has bound by then, and did not before."""
+        missing = unbound(self.comparison.after, module, statement)
+        if not missing:
+            return False
+        key, old = statement.keys[0], self.comparison.before
+        binders = old.resolver.binders(module, key.name) if key.kind == SYMBOL else ()
+        return missing not in [unbound(old, module, binder) for binder in binders]
+
     def _makes_the_same_class(self, module: str, statement: Statement) -> bool:
         """Whether a class statement that did not change, with bases of the tree, will do as it did."""
         new = self.comparison.after
-        if not new.effects.is_inert_subclass(module, statement) or new.may_fail(module, statement):
+        if not new.effects.is_inert_subclass(module, statement) or may_fail(new, module, statement):
             return False
         family = new.resolver.family(module, statement.facts.names[0])
         return not any(self.comparison.is_changed(Key(VIEW, *owner)) for owner in family)

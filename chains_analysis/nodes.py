@@ -12,6 +12,7 @@ HEAD: Final = "head"
 MEMBER: Final = "member"
 SIGNATURE: Final = "signature"
 WIRE: Final = "wire"
+EXPORT: Final = "export"
 
 
 class Key(NamedTuple):
@@ -22,7 +23,8 @@ class Key(NamedTuple):
     EDGE: what a caller of a Chainlet depends on. VIEW: a class as a type, without the bodies
     of its methods. HEAD, MEMBER, SIGNATURE: parts of the judged Chainlet's own classes. WIRE:
     how a parameter of an `__init__` calls its dependency; "__init__.x" in `member`, or
-    "__init__." for the Chainlets that its other annotations name.
+    "__init__." for the Chainlets that its other annotations name. EXPORT: that a star import
+    of the module gives a name.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Hit(NamedTuple):
 __all__ = [
     "EDGE",
     "EVERYTHING",
+    "EXPORT",
     "HEAD",
     "MEMBER",
     "MODULE",

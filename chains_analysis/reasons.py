@@ -3,7 +3,8 @@
 from chains_analysis.diff import Comparison
 from chains_analysis.graph import Graph
 from chains_analysis.impact import Reach
-from chains_analysis.nodes import EDGE, EVERYTHING, HEAD, MODULE, SIGNATURE, STATEMENT, WIRE, Key
+from chains_analysis.needs import unbound
+from chains_analysis.nodes import EDGE, EVERYTHING, EXPORT, HEAD, MODULE, SIGNATURE, STATEMENT, WIRE, Key
 from chains_analysis.outcome import ChainletRef, Reason
 from chains_analysis.symbols import ImportBinding, ModuleFacts, Statement
 from chains_protocol.patch import Action
@@ -107,9 +108,9 @@ class Narrator:
     def loads_differently(self, facts: ModuleFacts, statement: Statement, action: Action) -> Reason:
         name = statement.facts.names[0] if statement.facts.names else str(statement.line)
         text = f"`{name}` is made differently when `{facts.path}` is loaded"
-        unbound = self._comparison.after.unbound(facts.module, statement)
-        if unbound:
-            text = f"`{name}` needs `{unbound[0]}`, which is not there when `{facts.path}` is loaded"
+        missing = unbound(self._comparison.after, facts.module, statement)
+        if missing:
+            text = f"`{name}` needs `{missing[0]}`, which is not there when `{facts.path}` is loaded"
         return Reason(f"{facts.module}.{name}", facts.path, statement.line, (), text, action)
 
     def special_member(self, key: Key) -> Reason:
@@ -165,6 +166,8 @@ class Narrator:
             return f"the signature of {name}"
         if key.kind == WIRE:
             return f"the dependency `{key.member.partition('.')[2]}` of {name}"
+        if key.kind == EXPORT:
+            return f"the export of {name}"
         if key.kind == EDGE:
             return f"what callers of {name} see"
         if key.kind == STATEMENT:

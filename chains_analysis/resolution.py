@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from chains_analysis.inert import Kind
-from chains_analysis.nodes import MODULE, SYMBOL, Hit, Key
+from chains_analysis.nodes import EXPORT, MODULE, SYMBOL, Hit, Key
 from chains_analysis.symbols import ImportBinding, ModuleFacts, Statement
 from chains_analysis.tree import SourceTree
 from chains_analysis.uses import Ref
@@ -163,17 +163,29 @@ class Resolver:
                 if binding.attribute != "*":
                     continue
                 star = binding.module
-                hits = list(self._name(star, name, chain, seen)) if self._is_exported(star, name) else []
+                hits = list(self._name(star, name, chain, seen)) if self.is_exported(star, name) else []
                 is_foreign = not self.tree.has(star) and not hasattr(builtins, name)
                 if hits or is_foreign:
                     yield Hit(statement.keys[0])
+                if hits:
+                    yield Hit(Key(EXPORT, star, name))
                 yield from hits
 
-    def _is_exported(self, module: str, name: str) -> bool:
+    def is_exported(self, module: str, name: str) -> bool:
+        """Whether a star import of the module gives this name, if the module has it."""
         facts = self.facts(module)
         if facts is None:
             return False
-        return name in (facts.imports.exports or ()) or not name.startswith("_")
+        if not facts.imports.has_exports:
+            return not name.startswith("_")
+        return facts.imports.exports is None or name in facts.imports.exports
+
+    def has_attribute(self, module: str, name: str, *, by_code: bool = True) -> bool:
+        """Whether a module of the tree has a name; `by_code`: or its `__getattr__` may give it."""
+        own = list(self._name(module, name, (), set()))
+        if own or self.tree.has(f"{module}.{name}"):
+            return True
+        return by_code and bool(self.binders(module, "__getattr__"))
 
     def _imported(
         self, binding: ImportBinding, chain: tuple[str, ...], seen: set[tuple[str, str]]

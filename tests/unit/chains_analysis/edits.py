@@ -19,6 +19,35 @@ _INSERTED = (
     "from lib import FLAG",
     "from nowhere_at_all import thing",
     "import tools",
+    "Alias = list[int]",
+    "type_checking = True",
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import nothing_there",
+    "def __getattr__(name):\n    return 5",
+    "__all__ = ['STEP', 'bump', 'Circle', 'Item']",
+    "import enum\nclass Added(enum.Enum):\n    ONE = 1",
+    "import dataclasses\n@dataclasses.dataclass\nclass Added:\n    n: int = 1",
+    "if LIMIT > 2:\n    def added(n):\n        return n + 1",
+    "try:\n    import nothing_there\nexcept ImportError:\n    nothing_there = None",
+)
+_MEMBERS = (
+    "def label(self):\n    return 'mine'",
+    "def decorate(self, text):\n    return text",
+    "prefix = 'other'",
+    "scale = 11",
+    "title = 'other'",
+    "size = 5",
+    "extra: int = 7",
+    "note: str = 'changed'",
+    "value: str = '1'",
+    "MEDIUM = 3",
+    "def inner(self, n):\n    return n",
+    "__slots__ = ()",
+    "def text(self):\n    return 'text'",
+    "@property\ndef area(self):\n    return 100",
+    "@property\ndef model(self):\n    return 100",
+    "def __setattr__(self, name, value):\n    object.__setattr__(self, name, value)",
+    "def make_title(self):\n    return str(self.model.run_remote(1))",
+    "def __init__(self, model):\n    self.model = model\n    self.title = 'mine'",
 )
 _DECORATORS = ("functools.lru_cache", "staticmethod", "register('new')", "property")
 
@@ -146,17 +175,7 @@ def _override(tree: SourceTree, path: str, dice: random.Random) -> SourceTree | 
     node = _pick([n for n in ast.walk(module) if isinstance(n, ast.ClassDef)], dice)
     if not isinstance(node, ast.ClassDef):
         return None
-    added = dice.choice(
-        (
-            "def label(self):\n    return 'mine'",
-            "def decorate(self, text):\n    return text",
-            "prefix = 'other'",
-            "scale = 11",
-            "def inner(self, n):\n    return n",
-            "__slots__ = ()",
-            "def text(self):\n    return 'text'",
-        )
-    )
+    added = dice.choice(_MEMBERS)
     node.body += ast.parse(added).body
     return _with(tree, path, module)
 
@@ -220,6 +239,71 @@ def _move_function(tree: SourceTree, path: str, dice: random.Random) -> SourceTr
     return _with(moved, path, module)
 
 
+def _rename_field(tree: SourceTree, path: str, dice: random.Random) -> SourceTree | None:
+    """A field gets another name wherever the file uses it: a type changes on both sides of a hop."""
+    module = _parsed(tree, path)
+    classes = [n for n in module.body if isinstance(n, ast.ClassDef)]
+    fields = [n.target.id for c in classes for n in c.body if _is_field(n)]  # type: ignore[attr-defined]
+    if not fields:
+        return None
+    old = dice.choice(sorted(fields))
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and node.attr == old:
+            node.attr = f"{old}_too"
+        elif isinstance(node, ast.keyword) and node.arg == old:
+            node.arg = f"{old}_too"
+        elif _is_field(node) and node.target.id == old:  # type: ignore[attr-defined]
+            node.target.id = f"{old}_too"  # type: ignore[attr-defined]
+    return _with(tree, path, module)
+
+
+def _is_field(node: ast.AST) -> bool:
+    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+
+
+def _use_in_init(tree: SourceTree, path: str, dice: random.Random) -> SourceTree | None:
+    """Something more in an `__init__`, or a dependency that is used there."""
+    module = _parsed(tree, path)
+    node = _pick(
+        [n for n in ast.walk(module) if isinstance(n, ast.FunctionDef) and n.name == "__init__"], dice
+    )
+    if not isinstance(node, ast.FunctionDef):
+        return None
+    more = ("self.more = 1", "kept = model", "self.first = model.run_remote(1)", "self.title = 'init'")
+    node.body += ast.parse(dice.choice(more)).body
+    return _with(tree, path, module)
+
+
+def _data(tree: SourceTree, path: str, dice: random.Random) -> SourceTree | None:
+    found = [p for p in tree.files if not p.endswith(".py")]
+    if not found:
+        return None
+    chosen = dice.choice(found)
+    return SourceTree({**tree.files, chosen: tree.files[chosen] + b"!"})
+
+
+def _import_more(tree: SourceTree, path: str, dice: random.Random) -> SourceTree | None:
+    """One name more from a module that is imported from already."""
+    module = _parsed(tree, path)
+    node = _pick(
+        [n for n in ast.walk(module) if isinstance(n, ast.ImportFrom) and n.names[0].name != "*"], dice
+    )
+    if not isinstance(node, ast.ImportFrom):
+        return None
+    known = [n for n, p in tree.modules.items() if n.endswith(node.module or "")]
+    if not known:
+        return None
+    bound = [
+        n.name
+        for n in _parsed(tree, tree.modules[known[0]]).body
+        if isinstance(n, ast.FunctionDef | ast.ClassDef)
+    ]
+    if not bound:
+        return None
+    node.names.append(ast.alias(dice.choice(bound), dice.choice((None, "more"))))
+    return _with(tree, path, module)
+
+
 Edit = Callable[[SourceTree, str, random.Random], SourceTree | None]
 _EDITS: tuple[tuple[str, Edit], ...] = (
     ("constant", _constant),
@@ -241,4 +325,9 @@ _EDITS: tuple[tuple[str, Edit], ...] = (
     ("docstring", _docstring),
     ("delete module", _delete_module),
     ("move function", _move_function),
+    ("rename field", _rename_field),
+    ("rename field", _rename_field),
+    ("use in init", _use_in_init),
+    ("data", _data),
+    ("import more", _import_more),
 )

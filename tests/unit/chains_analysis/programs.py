@@ -385,7 +385,186 @@ def base():
 """,
 }
 
+_TYPED = {
+    "chain.py": '''
+"""Types on both sides of a hop, properties, closures, conditional code, data, a package from elsewhere."""
+import dataclasses
+import enum
+from typing import TYPE_CHECKING, Union
+import pydantic
+import truss_chains as chains
+import lazy
+import sidefx
+from shapes import *
+from shapes import Item as Thing
+import vendored.words as words
+from vendored.words import plural
+
+if TYPE_CHECKING:
+    from shapes import Hidden
+
+try:
+    import fast_json
+except ImportError:
+    fast_json = None
+
+if fast_json is None:
+    def encode(n):
+        return f"slow {n}"
+else:
+    def encode(n):
+        return f"fast {n}"
+
+Names = dict[str, int]
+Number = Union[int, float]
+LIMITS: Names = {"low": 1, "high": 3}
+STEP = 2
+LABEL = f"<{STEP}>"
+
+class Mode(enum.Enum):
+    FAST = 1
+    SLOW = 2
+
+    def factor(self):
+        return self.value * 10
+
+class In(pydantic.BaseModel):
+    value: int
+    mode: Mode = Mode.FAST
+
+    @property
+    def doubled(self):
+        return self.value * 2
+
+class Out(pydantic.BaseModel):
+    value: int
+    note: str = "note"
+
+    def text(self):
+        return f"{self.note}{self.value}"
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    size: int = 3
+    label: str = LABEL
+
+    def area(self):
+        return self.size * self.size
+
+def traced(function):
+    def call(*args):
+        return f"({function(*args)})"
+    return call
+
+def scaler(by):
+    offset = STEP
+    def scale(n):
+        return n * by + offset
+    return scale
+
+@traced
+def shown(n, mark="!"):
+    return f"{n}{mark}"
+
+def pick(n, options=LIMITS):
+    def best():
+        return max(options.values())
+    return n if n > best() else best()
+
+class Model(chains.ChainletBase):
+    kind = "model"
+    sizes = (1, 2)
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self.scale = scaler(3)
+        self.words = sidefx.read("words.txt")
+
+    def run_remote(self, item: In) -> Out:
+        size = self.area + len(self.words) + self.sizes[0] + item.doubled
+        return Out(value=self.scale(item.value) + size + item.mode.factor())
+
+    @property
+    def area(self):
+        return self.settings.area()
+
+class Kept(chains.ChainletBase):
+    def __init__(self, model: Model = chains.depends(Model)) -> None:
+        self.model = model
+        self.title = self.make_title()
+
+    def make_title(self):
+        return "kept"
+
+@chains.mark_entrypoint
+class Glue(Kept):
+    title: str = "glue"
+    seen = 0
+
+    def __init__(self, model: Model = chains.depends(Model, retries=2), size: int = STEP) -> None:
+        super().__init__(model)
+        self.size = size
+        self.clock: Number = 1
+
+    @property
+    def name(self):
+        return self.title.upper()
+
+    def run_remote(self, value: int) -> str:
+        def join(*parts):
+            return " ".join(str(part) for part in (*parts, self.size))
+        result = self.model.run_remote(In(value=value, mode=Mode.SLOW))
+        found = [encode(value), shown(value), pick(value), Thing(value).show(), plural("word", value)]
+        return join(result.text(), *found, lazy.answer, Circle().sides, words.SUFFIX, self.name, self.clock)
+''',
+    "shapes.py": """
+__all__ = ["Circle", "area"]
+
+class Shape:
+    sides = 0
+
+class Circle(Shape):
+    sides = 1
+
+class Item:
+    unit = "cm"
+
+    def __init__(self, n, *, plus=1):
+        self.n = n + plus
+
+    def show(self):
+        return f"{self.n}{self.unit}"
+
+class Hidden:
+    pass
+
+def area(n):
+    return n * 3
+""",
+    "lazy.py": """
+_VALUES = {"answer": 42, "other": 1}
+BASE = 1
+
+def __getattr__(name):
+    if name in _VALUES:
+        return _VALUES[name] + BASE
+    raise AttributeError(name)
+""",
+    "vendored/__init__.py": "",
+    "vendored/words.py": """
+from .rules import ENDING
+SUFFIX = ENDING + "."
+
+def plural(word, n):
+    return word + (ENDING if n != 1 else "")
+""",
+    "vendored/rules.py": """
+ENDING = "s"
+""",
+    "words.txt": "salt sea",
+}
+
 PROGRAMS = tuple(
     SourceTree({path: text.lstrip("\n").encode() for path, text in files.items()})
-    for files in (_PLAIN, _DYNAMIC, _OPAQUE)
+    for files in (_PLAIN, _DYNAMIC, _OPAQUE, _TYPED)
 )

@@ -36,9 +36,25 @@ class Stub:
     def __init__(self, parameter: str) -> None:
         self._parameter = parameter
 
-    def run_remote(self, value: int) -> Any:
-        cls = _CALLER.get()[self._parameter].cls
-        return cls.run_remote.__annotations__["return"](value * 10)
+    def run_remote(self, value: Any) -> Any:
+        hints = _CALLER.get()[self._parameter].cls.run_remote.__annotations__
+        wanted = _first_hint(hints)
+        if isinstance(wanted, type) and not isinstance(value, wanted):
+            raise TypeError(f"{type(value).__name__} is no {wanted.__name__}")
+        number = next((v for v in getattr(value, "__dict__", {}).values() if isinstance(v, int)), value)
+        return _made(hints["return"], number * 10)
+
+
+def _first_hint(hints: Mapping[str, object]) -> object:
+    return next((hint for name, hint in hints.items() if name != "return"), None)
+
+
+def _made(kind: Any, value: object) -> Any:
+    """An object of a type that is made from one value, or has fields that all take it."""
+    fields = getattr(kind, "model_fields", None)
+    if fields is None:
+        return kind(value)
+    return kind(**{name: value for name, field in fields.items() if field.is_required()})
 
 
 _CALLER: ContextVar[Mapping[str, Marker]] = ContextVar("caller")
@@ -97,13 +113,16 @@ class World:
 
     def __post_init__(self) -> None:
         effects = types.ModuleType("sidefx")
-        effects.__dict__.update(record=self.log.append, make=self._make)
+        effects.__dict__.update(record=self.log.append, make=self._make, read=self._read)
         self._libraries = {"truss_chains": _sdk(), "sidefx": effects}
         self._builtins = {**vars(builtins), "__import__": self._import}
 
     def _make(self, value: object) -> list[object]:
         self.log.append(("make", value))
         return [value]
+
+    def _read(self, path: str) -> str:
+        return self.tree.files[path].decode()
 
     def next(self, tree: SourceTree, plan: CarryPlan) -> "World":
         """A generation of `tree` beside this one, according to a plan; nothing is loaded yet."""
@@ -201,7 +220,15 @@ def build(cls: type) -> Any:
 def answers(instance: Any) -> tuple[str, ...]:
     """What it says to a few inputs; an exception is an answer too."""
     with _code_of(type(instance)):
-        return tuple(_outcome(lambda value=value: _said(instance.run_remote(value))) for value in INPUTS)
+        return tuple(
+            _outcome(lambda value=value: _said(instance.run_remote(_argument(instance, value))))
+            for value in INPUTS
+        )
+
+
+def _argument(instance: Any, value: int) -> Any:
+    wanted = _first_hint(getattr(type(instance).run_remote, "__annotations__", {}))
+    return _made(wanted, value) if hasattr(wanted, "model_fields") else value
 
 
 def _said(value: Any) -> str:
@@ -264,8 +291,10 @@ def shape_of(cls: type) -> str:
 
 
 def _type_text(hint: Any) -> str:
-    fields = getattr(hint, "__dataclass_fields__", None)
+    fields = getattr(hint, "__dataclass_fields__", None) or {}
     inner = str({k: (str(f.type), str(f.default)) for k, f in fields.items()}) if fields else ""
+    models = getattr(hint, "model_fields", None) or {}
+    inner += str({k: (_type_text(f.annotation), str(f.default)) for k, f in models.items()}) if models else ""
     return getattr(hint, "__name__", str(hint)) + inner
 
 
