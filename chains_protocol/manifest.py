@@ -30,10 +30,14 @@ class FileEntry(Frozen):
 
 
 class EnvironmentSpec(Frozen):
-    """What a Chainlet's environment is built from: PEP 508 lines, sorted, and a Python minor version."""
+    """What a Chainlet's environment is built from: PEP 508 lines, sorted, and a Python minor version.
+
+    A line may end with hashes as pip writes them. `constraints` bind what requirements bring along.
+    """
 
     python_version: str = Field(pattern=r"^3\.\d+$")
     requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
 
 
 class PackageManifest(Frozen):

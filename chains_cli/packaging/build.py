@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from chains_cli.packaging import findings
-from chains_cli.packaging.config import REQUIREMENTS_FILE, config_context, model_context
+from chains_cli.packaging.config import (
+    CONSTRAINTS_FILE,
+    REQUIREMENTS_FILE,
+    config_context,
+    model_context,
+)
 from chains_cli.packaging.distributions import implicit_requirements
 from chains_cli.packaging.ignore import looks_secret
 from chains_cli.packaging.package import ChainPackages, Package, make_package
@@ -134,7 +139,7 @@ class _Build:
         spec = found.spec
         source = self._source(found)
         requirements = self._requirements(found, source)
-        environment = self._environment(spec, requirements.all_lines)
+        environment = self._environment(spec, requirements)
         data = self._data(found)
         files = {
             "config.yaml": Content(self._renderer.config(config_context(spec, environment.python_version))),
@@ -145,6 +150,8 @@ class _Build:
             **{f"{SOURCE_DIR}/{path}": content for path, content in source.files.items()},
             **data,
         }
+        if requirements.constraints:
+            files[CONSTRAINTS_FILE] = Content(_lines(requirements.constraints))
         if self._target == "truss":
             files.update({f"{SOURCE_DIR}/{path}": content for path, content in self._runtime.items()})
         if not any(path.startswith(f"{SOURCE_DIR}/") for path in files):
@@ -180,11 +187,15 @@ class _Build:
         if self._target == "truss":
             names |= set(implicit)
             lines += [line for line in RUNTIME_REQUIREMENTS if requirement_name(line) not in names]
-        return Requirements(tuple(sorted(lines)), declared.options)
+            self._findings.unbound(declared.constraints, found.spec.display_name)
+        return Requirements(tuple(sorted(lines)), declared.options, declared.constraints)
 
-    def _environment(self, spec: ChainletSpec, lines: Iterable[str]) -> EnvironmentSpec:
+    def _environment(self, spec: ChainletSpec, requirements: Requirements | None = None) -> EnvironmentSpec:
+        found = requirements or Requirements()
         version = spec.image.python_version or self._spec.python.version
-        return EnvironmentSpec(python_version=version, requirements=tuple(lines))
+        return EnvironmentSpec(
+            python_version=version, requirements=found.all_lines, constraints=found.constraints
+        )
 
     def _data(self, found: DiscoveredChainlet) -> dict[str, Content]:
         """The copy of `data_dir` (G-45); secret-looking files are left out."""
@@ -206,7 +217,7 @@ class _Build:
     def _engine(self, found: DiscoveredChainlet) -> Package:
         """Only a config: the server's engine does the rest (G-04, G-21)."""
         spec = found.spec
-        environment = self._environment(spec, ())
+        environment = self._environment(spec)
         config = Content(self._renderer.config(config_context(spec, environment.python_version)))
         files = {"config.yaml": config, SPEC_FILE: Content(canonical_json(spec))}
         return make_package(files, spec, environment, _with_generated({}, files))

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from chains_protocol.spec import ChainletKind, ChainletSpec, DependencySpec
 
 REQUIREMENTS_FILE: Final = "pip_requirements.txt"
+CONSTRAINTS_FILE: Final = "pip_constraints.txt"
 MODEL_CLASS: Final = "Model"
 CHAIN_KEY_SECRET: Final = "baseten_chain_api_key"  # noqa: S105 (the name of a secret)
 SECRET_PLACEHOLDER: Final = "***"  # noqa: S105 (stands for a value that is never written)
@@ -146,6 +147,7 @@ def _service(dependency: DependencySpec) -> JsonValue:
 
 __all__ = [
     "CHAIN_KEY_SECRET",
+    "CONSTRAINTS_FILE",
     "MODEL_CLASS",
     "REQUIREMENTS_FILE",
     "SECRET_PLACEHOLDER",

@@ -26,6 +26,7 @@ class Findings:
         self._meant: dict[str, None] = {}
         self._alike: dict[tuple[str, ...], None] = {}
         self._implicit: dict[tuple[str, str], list[str]] = {}
+        self._unbound: dict[str, list[str]] = {}
         self._large: list[Package] = []
 
     def widened(self, closure: Closure | None) -> None:
@@ -48,6 +49,11 @@ class Findings:
     def implicit(self, distribution: str, module: str, display_name: str) -> None:
         self._implicit.setdefault((distribution, module), []).append(display_name)
 
+    def unbound(self, constraints: Iterable[str], display_name: str) -> None:
+        """Constraints that a Truss server does not heed, because its build sees requirements alone."""
+        for line in constraints:
+            self._unbound.setdefault(line, []).append(display_name)
+
     def large(self, package: Package) -> None:
         self._large.append(package)
 
@@ -56,6 +62,7 @@ class Findings:
         return (
             *(_secret_note(path) for path in sorted(self._secret)),
             *(_meant_note(path) for path in sorted(self._meant)),
+            *(_unbound_note(line, names) for line, names in sorted(self._unbound.items())),
             *(_alike_note(paths) for paths in sorted(self._alike)),
             *(_large_note(package) for package in self._large),
             *(_widened_note(place) for place in sorted(self._widened)),
@@ -145,6 +152,16 @@ def _meant_note(path: str) -> Diagnostic:
         message=f"`{path}` looks like a secret and is packaged, because `.truss_ignore` names it",
         location=Location(path=path),
         help="take the line out of `.truss_ignore` if it is one",
+    )
+
+
+def _unbound_note(line: str, names: list[str]) -> Diagnostic:
+    who = ", ".join(f"`{name}`" for name in names)
+    return Diagnostic(
+        code=Code.BAD_REQUIREMENTS,
+        severity=Severity.WARNING,
+        message=f"the constraint `{line}` of {who} is not kept by a Truss server: no requirement names it",
+        help="name it as a requirement too, if it has to hold there",
     )
 
 

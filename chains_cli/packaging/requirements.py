@@ -21,7 +21,7 @@ LockExport = Callable[[Path], str]
 """Directory of a `uv.lock` -> its packages as a requirements file."""
 
 _COMMENT: Final = re.compile(r"(^|\s)#.*$")
-_HASHES: Final = re.compile(r"\s--hash[= ]\S+")
+_HASH: Final = re.compile(r"\s--hash[= ](\S+)")
 _EGG: Final = re.compile(r"#egg=([A-Za-z0-9._-]+)")
 _INDEX_OPTIONS: Final = ("--index-url", "--extra-index-url", "--find-links", "--pre")
 _SHORT: Final = {"-i": "--index-url", "-f": "--find-links", "-r": "--requirement", "-c": "--constraint"}
@@ -30,11 +30,14 @@ _TRUSS: Final = frozenset({"truss", "truss-chains"})
 
 @dataclass(slots=True)
 class Requirements:
-    """Requirement lines, sorted and each once; `options` name package indexes."""
+    """Requirement lines, sorted and each once; `options` name package indexes.
+
+    `constraints` are those on projects that no line names: they bind what the named ones bring along.
+    """
 
     lines: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    notes: list[Diagnostic] = field(default_factory=list)
+    constraints: tuple[str, ...] = ()
 
     @property
     def all_lines(self) -> tuple[str, ...]:
@@ -43,11 +46,11 @@ class Requirements:
 
 @dataclass(slots=True)
 class _Parsed:
-    """Lines in the making; `constraints` by canonical name."""
+    """Lines in the making."""
 
     lines: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
-    constraints: dict[str, str] = field(default_factory=dict)
+    constraints: list[str] = field(default_factory=list)
     problems: list[Diagnostic] = field(default_factory=list)
 
 
@@ -80,13 +83,13 @@ def read_requirements(found: DiscoveredChainlet, export_lock: LockExport | None 
     if parsed.problems:
         owner = found.spec.display_name
         raise DiagnosticsError([p.model_copy(update={"chainlet": owner}) for p in parsed.problems])
-    return Requirements(_constrained(parsed), tuple(sorted(set(parsed.options))))
+    return _finished(parsed)
 
 
 def requirement_name(line: str) -> str | None:
     """The canonical distribution name of a requirement line; None for a bare URL or an option."""
     try:
-        return canonicalize_name(Requirement(line).name)
+        return canonicalize_name(Requirement(_HASH.sub("", line)).name)
     except InvalidRequirement:
         return None
 
@@ -211,10 +214,11 @@ def _parse_pip_file(path: Path, parsed: _Parsed, *, is_constraint: bool, includi
         return
     for number, line in _logical_lines(text):
         place = Location(path=str(path), line=number, source_line=line)
-        if is_constraint:
+        origin = _Origin(place, path.parent, (*including, path.resolve()))
+        if is_constraint and not line.startswith("-"):
             _add_constraint(line, place, parsed)
         else:
-            _add(line, _Origin(place, path.parent, (*including, path.resolve())), parsed)
+            _add(line, origin, parsed)
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -233,14 +237,15 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _add(text: str, origin: _Origin, parsed: _Parsed) -> None:
     """Sort one line into `parsed`."""
-    line = _HASHES.sub("", _COMMENT.sub("", text) if "#egg=" not in text else text).strip()
+    whole = _COMMENT.sub("", text) if "#egg=" not in text else text
+    line = _HASH.sub("", whole).strip()
     if not line:
         return
     if line.startswith("-"):
         _add_option(line, origin, parsed)
         return
     try:
-        parsed.lines.append(_normal(line))
+        parsed.lines.append(_normal(line) + _hashes(whole))
     except (InvalidRequirement, ValueError) as error:
         parsed.problems.append(
             _bad(
@@ -250,6 +255,11 @@ def _add(text: str, origin: _Origin, parsed: _Parsed) -> None:
                 origin.place,
             )
         )
+
+
+def _hashes(line: str) -> str:
+    """The hashes of a line, sorted, to be appended to it: the installer checks what it gets against them."""
+    return "".join(f" --hash={found}" for found in sorted(set(_HASH.findall(line))))
 
 
 def _normal(line: str) -> str:
@@ -295,18 +305,23 @@ def _short(line: str) -> tuple[str, str, str]:
 
 def _add_constraint(line: str, place: Location, parsed: _Parsed) -> None:
     try:
-        requirement = Requirement(_HASHES.sub("", line))
+        requirement = Requirement(_HASH.sub("", line))
     except InvalidRequirement as error:
         parsed.problems.append(_bad(f"`{line}` is not a constraint: {error}", "correct the line", place))
         return
-    parsed.constraints[canonicalize_name(requirement.name)] = str(requirement)
+    parsed.constraints.append(str(requirement))
 
 
-def _constrained(parsed: _Parsed) -> tuple[str, ...]:
-    """The lines, and beside each the constraint on the same name, if there is one."""
+def _finished(parsed: _Parsed) -> Requirements:
+    """The lines, each with the constraints on its own name beside it, and the other constraints."""
     names = {requirement_name(line) for line in parsed.lines}
-    constraints = [line for name, line in parsed.constraints.items() if name in names]
-    return tuple(sorted(set(_unique_names([*parsed.lines, *constraints]))))
+    beside = [line for line in parsed.constraints if requirement_name(line) in names]
+    others = {line for line in parsed.constraints if requirement_name(line) not in names}
+    return Requirements(
+        lines=tuple(sorted(set(_unique_names([*parsed.lines, *beside])))),
+        options=tuple(sorted(set(parsed.options))),
+        constraints=tuple(sorted(others)),
+    )
 
 
 def _unique_names(lines: Iterable[str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from chains_cli.packaging.reader import Content, WorkspaceReader
 from chains_cli.packaging.render import Renderer
 from chains_cli.packaging.requirements import (
     LockExport,
+    Requirements,
     is_truss,
     read_requirements,
     requirement_name,
@@ -89,9 +90,11 @@ class TrussWrapper:
         spec = with_settings(found.spec, config, str(file))
         files, origins, secret = self._copied(directory, config)
         files[TRUSS_FILE] = Content(_renamed(text, document, spec.display_name, config))
-        lines, implicit = self._requirements(found, directory, config, files)
+        requirements, implicit = self._requirements(found, directory, config, files)
         environment = EnvironmentSpec(
-            python_version=spec.image.python_version or self.python, requirements=lines
+            python_version=spec.image.python_version or self.python,
+            requirements=requirements.all_lines,
+            constraints=requirements.constraints,
         )
         if self.is_served_here:
             files[WRAPPED_FILE] = Content(self._wrapped_file(spec, environment, document, directory))
@@ -124,7 +127,7 @@ class TrussWrapper:
         directory: Path,
         config: TrussConfig,
         files: Mapping[str, Content],
-    ) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    ) -> tuple[Requirements, Mapping[str, str]]:
         """Its own lines, and what it imports because the original's server has it."""
         file = str(directory / config.requirements_file) if config.requirements_file else None
         image = found.spec.image.model_copy(update={"pip_requirements": config.requirements})
@@ -135,11 +138,11 @@ class TrussWrapper:
             }
         )
         declared = read_requirements(theirs, self.export_lock)
-        lines = [line for line in declared.all_lines if not is_truss(line)]
+        lines = [line for line in declared.lines if not is_truss(line)]
         names = {requirement_name(line) for line in lines}
         implicit = implicit_requirements(self._imports(config, files), declared.lines)
         added = [line for line in implicit if requirement_name(line) not in names]
-        return tuple(sorted([*lines, *added])), implicit
+        return Requirements(tuple(sorted([*lines, *added])), declared.options, declared.constraints), implicit
 
     def _imports(self, config: TrussConfig, files: Mapping[str, Content]) -> set[str]:
         """Dotted names of modules that its code imports and does not bring."""

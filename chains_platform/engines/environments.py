@@ -73,7 +73,8 @@ class Environments:
 
     def directory(self, spec: EnvironmentSpec, interpreter: Interpreter) -> Path:
         """Where the environment is or will be; named by all that decides its content."""
-        content = json.dumps([interpreter.version, *install_lines(spec)])
+        bound = ["-c", *spec.constraints] if spec.constraints else []
+        content = json.dumps([interpreter.version, *install_lines(spec), *bound])
         return self.root / bytes_digest(content.encode())[:24]
 
     def ready(self, spec: EnvironmentSpec) -> Path | None:
@@ -114,11 +115,13 @@ class Environments:
         lines = install_lines(spec)
         # a directory without the mark is what an interrupted build left
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
-        requirements = directory.with_suffix(".txt")
+        requirements, constraints = directory.with_suffix(".txt"), directory.with_suffix(".constraints")
         try:
             requirements.write_text("\n".join(lines) + "\n")
+            constraints.write_text("".join(f"{line}\n" for line in spec.constraints))
             venv = ["venv", "--no-project", "--python", interpreter.executable, str(directory)]
             install = ["pip", "install", "--python", str(_python(directory)), "-r", str(requirements)]
+            install += ["-c", str(constraints)] if spec.constraints else []
             for arguments in (venv, install):
                 code, output = await self._run(arguments, report, lock)
                 if code != 0:
@@ -129,6 +132,7 @@ class Environments:
             raise
         finally:
             requirements.unlink(missing_ok=True)
+            constraints.unlink(missing_ok=True)
 
     async def _run(self, arguments: list[str], report: Report, lock: int) -> tuple[int, list[str]]:
         """Run uv, line by line. It inherits the lock, so that it holds even if we die and uv goes on."""

@@ -158,8 +158,26 @@ async def test_the_real_uv_builds_what_the_runtime_needs(tmp_path: Path) -> None
     process = await asyncio.create_subprocess_exec(str(python), "-c", program, stdout=asyncio.subprocess.PIPE)
     assert (await process.communicate())[0] == b"ok\n"
 
+    await _heeds_constraints_and_hashes(environments, own.version)
+
     broken = EnvironmentSpec(python_version=own.version, requirements=("./no/such/directory",))
     with pytest.raises(DiagnosticsError) as caught:
         await environments.ensure(broken, lambda line: None)
     assert caught.value.diagnostics[0].code is Code.ENVIRONMENT_BUILD_FAILED
     assert "no/such/directory" in (caught.value.diagnostics[0].detail or "")
+
+
+async def _heeds_constraints_and_hashes(environments: Environments, version: str) -> None:
+    """Constraints bind what is brought along; a file that has not the hash it should have is refused."""
+    line = "idna==3.7 --hash=sha256:82fee1fc78add43492d3a1898bfa6d8a904cc97d8427f683ed8e798d07761aa0"
+    bound = EnvironmentSpec(python_version=version, requirements=("anyio", line), constraints=("sniffio<2",))
+    assert (await environments.ensure(bound, lambda line: None)).exists()
+    older = EnvironmentSpec(python_version=version, requirements=("anyio",), constraints=("idna==3.7",))
+    python = await environments.ensure(older, lambda line: None)
+    assert list(python.parent.parent.glob("lib/*/site-packages/idna-3.7.dist-info")) != []
+
+    forged = bound.model_copy(update={"requirements": ("anyio", line.replace("82fe", "0000"))})
+    with pytest.raises(DiagnosticsError) as caught:
+        await environments.ensure(forged, lambda line: None)
+    assert "sha256:0000" in (caught.value.diagnostics[0].detail or "")
+    assert environments.ready(forged) is None

@@ -86,6 +86,8 @@ def test_one_environment_for_one_content(tmp_path: Path) -> None:
     assert known.directory(environment("b", "a"), OWN) == one
     assert known.directory(environment("a", "b", "truss"), OWN) == one
     assert known.directory(environment("a"), OWN) != one
+    bound = environment("a", "b").model_copy(update={"constraints": ("c<2",)})
+    assert known.directory(bound, OWN) != one
     assert known.directory(environment("a", "b"), Interpreter("/x", "3.11")) != one
 
 

@@ -31,6 +31,7 @@ CASES = [
             "Files",
             "with-options",
             "Wrapped",
+            "Caches",
             "Entry",
         )
     ),

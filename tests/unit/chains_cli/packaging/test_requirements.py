@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from chains_cli.packaging.distributions import implicit_requirements, provides, unprovided_modules
-from chains_cli.packaging.requirements import RememberedExport, Requirements, is_truss, read_requirements
+from chains_cli.packaging.requirements import (
+    RememberedExport,
+    Requirements,
+    is_truss,
+    read_requirements,
+    requirement_name,
+)
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 from chains_protocol.spec import ImageSpec, LocalSources
 from tests.unit.chains_cli.packaging.conftest import chain, chainlet
@@ -42,8 +48,17 @@ def test_comments_blanks_continuations_hashes_and_repetitions_are_resolved(tmp_p
     assert read(tmp_path, {"requirements.txt": text}).lines == (
         'a>=2; python_version > "3.8"',
         "b==1.0",
-        "c==1",
+        "c==1 --hash=sha256:abc --hash=sha256:def",
     )
+
+
+def test_a_line_with_hashes_has_its_name(tmp_path: Path) -> None:
+    """What knows a line by its name, knows it with hashes, too."""
+    assert requirement_name("Idna==3.7 --hash=sha256:abc") == "idna"
+    found = read(
+        tmp_path, {"requirements.txt": "truss==1 --hash=sha256:abc\n-c c.txt\n", "c.txt": "truss<2\n"}
+    )
+    assert all(is_truss(line) for line in found.lines) and len(found.lines) == 2
 
 
 def test_included_files_are_read_relative_to_their_includer(tmp_path: Path) -> None:
@@ -58,7 +73,29 @@ def test_included_files_are_read_relative_to_their_includer(tmp_path: Path) -> N
 
 def test_constraints_hold_for_the_names_that_are_required(tmp_path: Path) -> None:
     files = {"requirements.txt": "-c limits.txt\nTorch\nb\n", "limits.txt": "torch<2.4\nunused==1\n"}
-    assert read(tmp_path, files).lines == ("Torch", "b", "torch<2.4")
+    found = read(tmp_path, files)
+    assert found.lines == ("Torch", "b", "torch<2.4")
+    assert found.constraints == ("unused==1",)
+
+
+def test_constraints_of_included_and_of_constraint_files_hold(tmp_path: Path) -> None:
+    """Relative to the file that names them; several on one name hold together."""
+    files = {
+        "requirements.txt": "-r sub/more.txt\n-c limits.txt\na\n",
+        "sub/more.txt": "-c deep.txt\nb\n",
+        "sub/deep.txt": "a<3\nd<5 ; python_version > '3'\n",
+        "limits.txt": "-c sub/limits.txt\n--constraint=limits.txt\na>=1\nd>=4 --hash=sha256:abc\n",
+        "sub/limits.txt": "e==1\n",
+    }
+    found = read(tmp_path, files)
+    assert found.lines == ("a", "a<3", "a>=1", "b")
+    assert found.constraints == ('d<5; python_version > "3"', "d>=4", "e==1")
+
+
+def test_requirements_below_a_constraint_file_are_requirements(tmp_path: Path) -> None:
+    """As pip has it."""
+    files = {"requirements.txt": "-c limits.txt\n", "limits.txt": "-r more.txt\n", "more.txt": "a\n"}
+    assert read(tmp_path, files).lines == ("a",)
 
 
 def test_package_indexes_are_kept_apart_and_come_first(tmp_path: Path) -> None:

@@ -82,6 +82,13 @@ def test_its_environment_is_its_own(write: Write) -> None:
     assert environment.requirements == ("idna", "numpy>=1.26")
 
 
+def test_its_constraints_and_indexes_hold(write: Write) -> None:
+    files = {"t/r.txt": "-c c.txt\n--extra-index-url https://example.com/simple\na\n", "t/c.txt": "b<2\n"}
+    environment = wrapped(write, "requirements_file: r.txt", files).manifest.environment
+    assert environment.requirements == ("--extra-index-url https://example.com/simple", "a")
+    assert environment.constraints == ("b<2",)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("requirements.txt", "-r more.txt\n"), ("pyproject.toml", "[project]\ndependencies = ['idna==3.7']\n")],
