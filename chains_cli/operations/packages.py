@@ -1,15 +1,14 @@
 """FILE -> packages: what check, package, push and watch have in common.
 
-Packaging is imported while the child interpreter reads the user's file: neither waits for the other.
+Packaging is loaded while the child interpreter reads the user's file: neither waits for the other.
 """
 
-import importlib
 import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from chains_cli import events
 from chains_cli.events import Report
@@ -21,8 +20,6 @@ from chains_protocol.spec import ChainSpec
 if TYPE_CHECKING:
     from chains_cli.packaging.build import Target
     from chains_cli.packaging.package import ChainPackages, Package
-
-_PACKAGING: Final = "chains_cli.packaging.build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +60,34 @@ def prepare(
     Raises:
         DiagnosticsError: CH1xx, CH2xx.
     """
-    loading = threading.Thread(target=importlib.import_module, args=(_PACKAGING,), daemon=True)
+    loading = threading.Thread(target=_load_packaging, daemon=True)
     loading.start()
     spec = read_chain(source, entrypoint, settings, options=options, report=report, environ=environ)
     loading.join()
-    from chains_cli.packaging.build import build_packages
-
-    packages = build_packages(spec, target=target)
+    packages = _build(spec, settings, target)
     for note in packages.notes:
         report(events.Found(note))
     return Prepared(spec, packages)
+
+
+def _load_packaging() -> None:
+    from chains_cli.packaging import build  # noqa: F401 (is used when the spec is there)
+    from chains_cli.packaging.render import package_renderer
+
+    package_renderer().warm_up()
+
+
+def _build(spec: ChainSpec, settings: Settings, target: "Target") -> "ChainPackages":
+    """The packages; digests of large files are kept for the next time."""
+    from chains_cli.packaging.build import build_packages
+    from chains_cli.packaging.digests import KeptDigests
+    from chains_cli.packaging.reader import ContentCache, WorkspaceReader
+
+    digests = KeptDigests(settings.home / "cache" / "digests.json")
+    reader = WorkspaceReader(Path(spec.workspace), ContentCache(digests=digests))
+    packages = build_packages(spec, reader=reader, target=target)
+    digests.save()
+    return packages
 
 
 def package(

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import stat
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,12 +18,12 @@ from typing import BinaryIO, Final
 
 from chains_analysis.imports import ImportFacts, import_facts
 from chains_analysis.tree import SourceTree
+from chains_cli.packaging.digests import WORTH_BYTES, Clock, KeptDigests, Signature
 from chains_cli.packaging.ignore import Rules, built_in_rules, named_files, workspace_rules
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity
 from chains_protocol.paths import check_relative_path
 
-_Signature = tuple[int, int, int, int]
 Opener = Callable[[str], BinaryIO]
 
 LARGE_BYTES: Final = 64 * 1024 * 1024
@@ -56,7 +57,7 @@ class Content:
 
 
 class LargeContent(Content):
-    """A file too large to keep: what it held when it was hashed, else an error."""
+    """A file that is not kept in memory: what it held when it was hashed, else an error."""
 
     __slots__ = ("_path", "_size_bytes")
 
@@ -94,41 +95,72 @@ def _open(path: str) -> BinaryIO:
 
 
 class ContentCache:
-    """Files read so far, valid while size, times and inode stay the same; and parsed imports by digest."""
+    """Files read so far, valid while size, times and inode stay the same; and parsed imports by digest.
 
-    def __init__(self, opener: Opener = _open, large_bytes: int = LARGE_BYTES) -> None:
+    A file that was written within the two seconds before it was read is read again: a second write
+    in the same moment does not show in its times.
+    """
+
+    def __init__(
+        self,
+        opener: Opener = _open,
+        large_bytes: int = LARGE_BYTES,
+        *,
+        digests: KeptDigests | None = None,
+        clock: Clock = time.time_ns,
+    ) -> None:
         """Make an empty one.
 
         Args:
             opener: opens a file for reading; its `fileno` is asked for size and times.
             large_bytes: from which size on a file is not kept in memory.
+            digests: what earlier runs know of files; None knows nothing.
+            clock: tells the time.
         """
         self._opener = opener
         self._large_bytes = large_bytes
-        self._files: dict[str, tuple[_Signature, Content]] = {}
+        self._digests = digests
+        self._clock = clock
+        self._files: dict[str, _Read] = {}
         self._parsed: dict[bytes, ImportFacts] = {}
 
     def read(self, path: str) -> Content:
         """The content of the file; `OSError` if it cannot be read, or changes while it is read."""
-        signature = _signature(os.stat(path))  # noqa: PTH116 (as text: thousands of files a round)
+        signature = Signature.of(os.stat(path))  # noqa: PTH116 (as text: thousands of files a round)
         known = self._files.get(path)
-        if known is not None and known[0] == signature:
-            return known[1]
-        signature, content = self._read_still(path)
-        if known is not None and not isinstance(content, LargeContent) and known[1].digest == content.digest:
-            content = known[1]
-        self._files[path] = (signature, content)
-        return content
+        if known is not None and known.signature == signature and signature.was_resting(known.at_ns):
+            return known.content
+        kept = self._kept(path, signature) if known is None else None
+        if kept is not None:
+            self._files[path] = _Read(signature, self._clock(), kept)
+            return kept
+        found = self._read_still(path)
+        content = found.content
+        is_kept = not isinstance(content, LargeContent)
+        if known is not None and is_kept and known.content.digest == content.digest:
+            found = _Read(found.signature, found.at_ns, known.content)
+        if self._digests is not None and _is_worth_keeping(path, found.signature):
+            self._digests.add(path, found.signature, content.digest, found.at_ns)
+        self._files[path] = found
+        return found.content
 
-    def _read_still(self, path: str) -> tuple[_Signature, Content]:
+    def _kept(self, path: str, signature: Signature) -> Content | None:
+        """What an earlier run knows of the file; its bytes are read when they are asked for."""
+        if self._digests is None or not _is_worth_keeping(path, signature):
+            return None
+        digest = self._digests.find(path, signature)
+        return LargeContent(path, digest, signature.size) if digest is not None else None
+
+    def _read_still(self, path: str) -> "_Read":
         """Read until nothing changed meanwhile: half of an old and half of a new file is never packaged."""
         for _ in range(_TRIES):
+            at_ns = self._clock()
             with self._opener(path) as file:
-                before = _signature(os.fstat(file.fileno()))
-                content = self._content(path, file, before[0])
-                after = _signature(os.stat(path))  # noqa: PTH116 (as above)
-            if before == after and content.size_bytes == before[0]:
-                return before, content
+                before = Signature.of(os.fstat(file.fileno()))
+                content = self._content(path, file, before.size)
+                after = Signature.of(os.stat(path))  # noqa: PTH116 (as above)
+            if before == after and content.size_bytes == before.size:
+                return _Read(before, at_ns, content)
         raise _changing()
 
     def _content(self, path: str, file: BinaryIO, size: int) -> Content:
@@ -146,6 +178,20 @@ class ContentCache:
         if known is None:
             known = self._parsed[source] = import_facts(path, source)
         return known
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A content, the file's signature, and when its reading began."""
+
+    signature: Signature
+    at_ns: int
+    content: Content
+
+
+def _is_worth_keeping(path: str, signature: Signature) -> bool:
+    """A module is read in any case, for its imports."""
+    return signature.size >= WORTH_BYTES and not path.endswith(".py")
 
 
 @dataclass(slots=True)
@@ -311,10 +357,6 @@ def unreadable(path: str, error: OSError | ValueError, severity: Severity = Seve
 
 def _changing() -> OSError:
     return OSError(errno.EBUSY, "it changes while it is read")
-
-
-def _signature(found: os.stat_result) -> _Signature:
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def _no_directory(path: Path) -> Diagnostic:

@@ -2,16 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from pydantic import JsonValue
 
 from chains_cli.packaging.config import ModelContext, TrussConfigContext
 from chains_cli.templates import template_root
 
+_CONFIG: Final = "config.yaml.j2"
+_MODEL: Final = "model/model.py.j2"
 _ESCAPED: Final = {
     code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
 }
@@ -53,33 +55,44 @@ def python_literal(text: str) -> str:
     return '"' + repr(text + "'")[1:-2].replace("\\'", "'") + '"' if '"' not in text else repr(text)
 
 
+@cache
+def _environment(root: Path) -> Environment:
+    """One for all renderers of a directory: templates are compiled once."""
+    environment = Environment(  # noqa: S701 (YAML and Python, never HTML)
+        loader=FileSystemLoader(root, encoding="utf-8"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        newline_sequence="\n",
+        auto_reload=False,
+    )
+    environment.filters["yaml"] = yaml_flow
+    environment.filters["literal"] = python_literal
+    return environment
+
+
 @dataclass(frozen=True)
 class Renderer:
     """Renders the templates below `root`, laid out like their output."""
 
     root: Path
 
-    @cached_property
-    def _environment(self) -> Environment:
-        environment = Environment(  # noqa: S701 (YAML and Python, never HTML)
-            loader=FileSystemLoader(self.root, encoding="utf-8"),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            newline_sequence="\n",
-        )
-        environment.filters["yaml"] = yaml_flow
-        environment.filters["literal"] = python_literal
-        return environment
+    def warm_up(self) -> None:
+        """Compile the templates."""
+        for name in (_CONFIG, _MODEL):
+            self._template(name)
+
+    def _template(self, name: str) -> Template:
+        return _environment(self.root).get_template(name)
 
     def config(self, context: TrussConfigContext) -> bytes:
         """`config.yaml`."""
-        return self._environment.get_template("config.yaml.j2").render(config=context).encode()
+        return self._template(_CONFIG).render(config=context).encode()
 
     def model(self, context: ModelContext) -> bytes:
         """`model/model.py`."""
-        return self._environment.get_template("model/model.py.j2").render(model=context).encode()
+        return self._template(_MODEL).render(model=context).encode()
 
 
 def package_renderer() -> Renderer:

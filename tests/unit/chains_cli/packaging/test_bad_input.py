@@ -1,6 +1,7 @@
 """Files that cannot be packaged as they are: each is said with its place, and nothing half is packaged."""
 
 import os
+import time
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import BinaryIO, cast
 import pytest
 
 from chains_cli.packaging.build import build_packages
+from chains_cli.packaging.digests import RESTING_NS
 from chains_cli.packaging.package import ChainPackages
 from chains_cli.packaging.reader import Content, ContentCache, LargeContent, WorkspaceReader
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
@@ -193,6 +195,17 @@ def test_an_external_package_directory_may_lie_outside_the_workspace(write: Writ
     assert package.origins["packages/vendored/__init__.py"].startswith("below the external package directory")
 
 
+def test_a_file_that_was_just_written_is_opened_again(write: Write) -> None:
+    """A second write in the same moment does not show in its times."""
+    root = write({"chain.py": "X = 1\n"})
+    cache = ContentCache()
+    assert cache.read(str(root / "chain.py")).data == b"X = 1\n"
+    before = (root / "chain.py").stat()
+    (root / "chain.py").write_text("X = 2\n")
+    os.utime(root / "chain.py", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert cache.read(str(root / "chain.py")).data == b"X = 2\n"
+
+
 def test_an_opener_is_only_used_for_what_changed(write: Write) -> None:
     opened: list[str] = []
 
@@ -201,7 +214,7 @@ def test_an_opener_is_only_used_for_what_changed(write: Write) -> None:
         return Path(path).open("rb")
 
     root = write({"chain.py": "X = 1\n"})
-    cache = ContentCache(opener)
+    cache = ContentCache(opener, clock=lambda: time.time_ns() + 2 * RESTING_NS)
     first = cache.read(str(root / "chain.py"))
     assert cache.read(str(root / "chain.py")) is first
     assert len(opened) == 1
