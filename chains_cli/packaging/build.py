@@ -29,7 +29,7 @@ from chains_cli.packaging.requirements import (
 )
 from chains_cli.packaging.runtime_source import RUNTIME_REQUIREMENTS, runtime_files
 from chains_cli.packaging.sources import SourceCollector, SourceFiles
-from chains_protocol.errors import DiagnosticsError, sort_diagnostics
+from chains_protocol.errors import Diagnostic, DiagnosticsError, sort_diagnostics
 from chains_protocol.manifest import SOURCE_DIR, SPEC_FILE, EnvironmentSpec
 from chains_protocol.spec import ChainletKind, ChainletSpec, ChainSpec, DiscoveredChainlet
 
@@ -103,9 +103,10 @@ class _Build:
         self._sources = SourceCollector(reader)
         self._renderer = renderer
         self._findings = findings.Findings()
+        self._problems: list[Diagnostic] = []
 
     def run(self) -> ChainPackages:
-        problems = [*findings.forbidden_names(self._reader.paths, self._target)]
+        problems = self._problems
         packages: list[Package] = []
         for found in self._spec.chainlets:
             try:
@@ -170,6 +171,8 @@ class _Build:
         if found.spec.mock is not None and found.spec.mock.kind == "auto":
             return SourceFiles({})
         source = self._sources.collect(found)
+        forbidden = findings.forbidden_names(found, source, self._target, self._reader.paths)
+        self._problems += [d for d in forbidden if d not in self._problems]
         self._findings.widened(source.closure)
         self._findings.secret(source.secret)
         self._findings.meant(source.meant)

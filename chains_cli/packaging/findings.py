@@ -1,11 +1,14 @@
 """What packaging has to say: errors about names and kinds, and notes gathered over all Chainlets."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
+from keyword import iskeyword
 from pathlib import Path
 from typing import Final
 
 from chains_analysis.closure import Closure, Widening
 from chains_cli.packaging.package import Package
+from chains_cli.packaging.sources import SourceFiles
 from chains_protocol.errors import Code, Diagnostic, Location, Severity
 from chains_protocol.spec import DiscoveredChainlet
 
@@ -70,19 +73,34 @@ class Findings:
         )
 
 
-def forbidden_names(paths: Iterable[str], target: str) -> Iterator[Diagnostic]:
-    """G-05: root files that cannot be imported, or whose name is taken where the package runs."""
-    for path in paths:
+def forbidden_names(
+    found: DiscoveredChainlet, source: SourceFiles, target: str, taken: Collection[str]
+) -> Iterator[Diagnostic]:
+    """G-05: files of a package that cannot be imported there, or hide a module that has to be.
+
+    A file that nothing imports hides nothing, unless its name is one of ours.
+
+    Args:
+        found: the Chainlet.
+        source: the files of its package.
+        target: what the package is made for.
+        taken: paths that a better name may not have.
+    """
+    imported = set(source.closure.importers) if source.closure is not None else set()
+    imported.add(found.spec.file)
+    for path in sorted({*source.files, found.spec.file}):
         name = path.partition("/")[0].removesuffix(".py")
         is_root_file = "/" not in path and path.endswith(".py")
-        if is_root_file and "-" in name:
-            yield _forbidden(path, "no Python module can be imported under it", name.replace("-", "_"))
-        elif is_root_file and name == "model":
-            yield _forbidden(path, "a package has a module `model` of its own", "my_model")
-        elif path in (f"{name}.py", f"{name}/__init__.py") and name in _RESERVED:
-            yield _forbidden(path, "it is the name of a module of Chains itself", f"my_{name}")
-        elif is_root_file and name in _TRUSS_SERVER and target == "truss":
-            yield _forbidden(path, "the Truss server has a module of that name", f"my_{name.strip('_')}")
+        if path in (f"{name}.py", f"{name}/__init__.py") and name in _RESERVED:
+            yield _forbidden(path, name, "it is the name of a module of Chains itself", taken)
+        elif not is_root_file or path not in imported:
+            continue
+        elif not name.isidentifier() or iskeyword(name):
+            yield _forbidden(path, name, "no import statement can name it", taken)
+        elif name == "model":
+            yield _forbidden(path, name, "a package has a module `model` of its own", taken)
+        elif name in _TRUSS_SERVER and target == "truss":
+            yield _forbidden(path, name, "the Truss server has a module of that name", taken)
 
 
 def unsupported(found: DiscoveredChainlet) -> Diagnostic:
@@ -125,13 +143,29 @@ def _place(found: DiscoveredChainlet) -> Location:
     return Location(path=found.spec.file, line=found.spec.line)
 
 
-def _forbidden(path: str, why: str, better: str) -> Diagnostic:
+def _forbidden(path: str, name: str, why: str, taken: Collection[str]) -> Diagnostic:
+    is_package = path.endswith("/__init__.py")
+    better = importable(name)
+    while {f"{better}.py", f"{better}/__init__.py"} & set(taken):
+        better = f"my_{better}"
+    shown = better if is_package else f"{better}.py"
     return Diagnostic(
         code=Code.FORBIDDEN_FILE_NAME,
         message=f"`{path}` cannot be part of a package: {why}",
         location=Location(path=path),
-        help=f"rename it, for example to `{better}.py`, or name it in `.truss_ignore`",
+        help=f"rename it, for example to `{shown}`, and where it is imported",
     )
+
+
+def importable(name: str) -> str:
+    """A name like it that an import statement can have and that hides nothing.
+
+    >>> importable("2-step.old"), importable("class"), importable("model")
+    ('my_2_step_old', 'my_class', 'my_model')
+    """
+    plain = re.sub(r"\W", "_", name).strip("_") or "module"
+    is_taken = iskeyword(plain) or plain == "model" or plain in _RESERVED | _TRUSS_SERVER
+    return plain if plain.isidentifier() and not is_taken else f"my_{plain}"
 
 
 def _secret_note(path: str) -> Diagnostic:
@@ -209,4 +243,4 @@ def _implicit_note(distribution: str, module: str, names: list[str]) -> Diagnost
     )
 
 
-__all__ = ["Findings", "forbidden_names", "no_truss", "unsupported", "unsupported_truss"]
+__all__ = ["Findings", "forbidden_names", "importable", "no_truss", "unsupported", "unsupported_truss"]

@@ -331,19 +331,56 @@ def test_a_large_package_is_warned_about_with_its_largest_files(write: Write) ->
 # --- names (G-05)
 
 
-@pytest.mark.parametrize("name", ["my-chain.py", "model.py", "truss_chains.py", "chains_runtime/__init__.py"])
-def test_names_that_cannot_work_are_refused_before_anything_is_built(write: Write, name: str) -> None:
-    """CH201: over all root files, not only the used ones."""
-    (diagnostic,) = refused(write({"chain.py": "", name: ""}))
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("model.py", "my_model.py"),
+        ("truss_chains.py", "my_truss_chains.py"),
+        ("chains_runtime/__init__.py", "my_chains_runtime"),
+    ],
+)
+def test_names_that_hide_a_module_are_refused_where_they_are_imported(
+    write: Write, name: str, better: str
+) -> None:
+    """CH201, G-05."""
+    module = name.removesuffix(".py").partition("/")[0]
+    root = write({"chain.py": f"import {module}\n", name: ""})
+    (diagnostic,) = refused(root)
     assert (diagnostic.code, str(diagnostic.location)) == (Code.FORBIDDEN_FILE_NAME, name)
+    assert f"`{better}`" in (diagnostic.help or "")
+    (root / "chain.py").write_text("")
+    build_packages(chain(root))
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [("my-chain", "my_chain"), ("2-step.old", "my_2_step_old"), ("class", "my_class"), ("a-b", "my_a_b")],
+)
+def test_a_chainlets_own_module_has_a_name_that_can_be_imported(write: Write, name: str, better: str) -> None:
+    """CH201: the name that is suggested can be imported, and nothing has it yet."""
+    root = write({f"{name}.py": "", "a_b.py": ""})
+    found = chainlet(module=name)
+    found = found.model_copy(update={"spec": found.spec.model_copy(update={"file": f"{name}.py"})})
+    (diagnostic,) = refused(root, found)
+    assert diagnostic.code is Code.FORBIDDEN_FILE_NAME
+    assert f"`{better}.py`" in (diagnostic.help or "")
+
+
+def test_a_name_of_ours_is_refused_also_if_it_comes_unasked(write: Write) -> None:
+    """It would be found before ours: here all files come, because what is imported cannot be known."""
+    root = write(
+        {"chain.py": "__import__(input())\n", "chains_protocol.py": "", "a-b.py": "", "model.py": ""}
+    )
+    (diagnostic,) = refused(root)
+    assert str(diagnostic.location) == "chains_protocol.py"
 
 
 def test_names_of_the_truss_server_are_refused_for_that_target_only(write: Write) -> None:
     """WP-04."""
-    root = write({"chain.py": "", "main.py": ""})
+    root = write({"chain.py": "import main\n", "main.py": "", "shared.py": ""})
     build_packages(chain(root))
     (diagnostic,) = refused(root, target="truss")
-    assert diagnostic.code is Code.FORBIDDEN_FILE_NAME
+    assert (diagnostic.code, str(diagnostic.location)) == (Code.FORBIDDEN_FILE_NAME, "main.py")
 
 
 def test_a_name_with_a_dash_below_the_root_is_nobodys_business(write: Write) -> None:
@@ -351,7 +388,7 @@ def test_a_name_with_a_dash_below_the_root_is_nobodys_business(write: Write) -> 
 
 
 def test_all_problems_are_reported_together(write: Write, tmp_path: Path) -> None:
-    root = write({"chain.py": "", "a-b.py": ""})
+    root = write({"chain.py": "import model\n", "model.py": ""})
     found = refused(
         root,
         chainlet("A", sources=LocalSources(data_dir=str(tmp_path / "no"))),
