@@ -69,7 +69,7 @@ def call(remote: Remote, chain: str, data: str | None, *, options: CallOptions, 
     """Call the entrypoint of `chain` with `data`, a JSON document.
 
     Raises:
-        DiagnosticsError: CH129 for a missing or bad input, CH303 and CH304 for an unknown target,
+        DiagnosticsError: CH129 for a missing or bad input, CH303, CH304 and CH316 for an unknown target,
             CH301 if it cannot be reached, CH506 with the remote traceback if the chain failed.
     """
     selector, info = _target(remote, chain, options)
@@ -95,10 +95,11 @@ def _target(remote: Remote, chain: str, options: CallOptions) -> tuple[str, Depl
     selector = options.selector
     if selector is None:
         return default_target(info)
-    for deployment in info.deployments:
-        if _is_meant(deployment, options):
-            return selector, deployment
-    return selector, None
+    meant = [deployment for deployment in info.deployments if _is_meant(deployment, options)]
+    if not meant:
+        raise DiagnosticsError([_unknown(chain, options)])
+    # a deployment's name is known here, and not to the gateway
+    return f"deployment/{meant[0].id}" if options.deployment is not None else selector, meant[0]
 
 
 def _is_meant(deployment: DeploymentInfo, options: CallOptions) -> bool:
@@ -107,6 +108,20 @@ def _is_meant(deployment: DeploymentInfo, options: CallOptions) -> bool:
     if options.deployment is not None:
         return options.deployment in (deployment.id, deployment.name)
     return options.environment in deployment.environments
+
+
+def _unknown(chain: str, options: CallOptions) -> Diagnostic:
+    """CH304 or CH316: nothing is there under that name."""
+    if options.environment is not None:
+        return Diagnostic(
+            code=Code.UNKNOWN_ENVIRONMENT,
+            message=f"chain `{chain}` has no environment `{options.environment}`",
+            help=f"promote a deployment to `{options.environment}` first",
+        )
+    what, remedy = f"deployment `{options.deployment}`", f"`chains status {chain}` lists those there are"
+    if options.development:
+        what, remedy = "development deployment", "`chains watch FILE` makes one"
+    return Diagnostic(code=Code.UNKNOWN_DEPLOYMENT, message=f"chain `{chain}` has no {what}", help=remedy)
 
 
 def _no_data(chain: str, info: DeploymentInfo | None) -> str:

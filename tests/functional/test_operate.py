@@ -102,6 +102,36 @@ def test_an_answer_that_is_no_error_body_is_shown(tool: Tool, remote: MemoryRemo
     assert "answered 502: <html>bad gateway</html>" in done.err
 
 
+@pytest.mark.parametrize(
+    ("where", "code"),
+    [
+        (("--deployment", "zz"), "CH304"),
+        (("--development",), "CH304"),
+        (("--environment", "staging"), "CH316"),
+    ],
+)
+def test_an_unknown_target_is_not_called(
+    tool: Tool, remote: MemoryRemote, where: tuple[str, ...], code: str
+) -> None:
+    calls = answering(remote, Answer((b"1",)))
+    done = tool("call", "hello", "-d", "{}", *where)
+    assert done.err.startswith(f"error[{code}]: chain `hello` has no ")
+    assert calls == []
+
+
+def test_a_deployment_is_called_by_its_id_or_its_name(tool: Tool, remote: MemoryRemote) -> None:
+    """The gateway knows ids alone."""
+    answering(remote, Answer((b"1",)))
+    source = Path(tool.cwd) / "hello.py"
+    source.write_text(source.read_text() + "\n# another\n")
+    tool.ok("push", "hello.py", "--deployment-name", "first")
+    known = remote.chain("hello").deployments[0]
+    assert known.name == "first"
+    for named in (known.id, known.name or ""):
+        done = tool.ok("call", "hello", "-d", "{}", "--deployment", named, "-o", "json")
+        assert done.result["selector"] == f"deployment/{known.id}"
+
+
 def test_the_default_target_is_production_if_it_exists(tool: Tool, remote: MemoryRemote) -> None:
     calls = answering(remote, Answer((b"1",)))
     assert tool.ok("call", "hello", "-d", "{}", "-o", "json").result["selector"] == "latest"
