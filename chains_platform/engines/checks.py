@@ -84,9 +84,34 @@ def _target(
                 "install what it needs on this machine, or deploy to a remote that builds images",
             )
         )
+    found += _assets(spec, where)
+    if (spec.options.transport or {}).get("kind") == "grpc":
+        what, remedy = "calls arrive over HTTP, not gRPC", "deploy it to a remote that has gRPC"
+        found.append(_mismatch(spec, where, what, remedy))
     if machine.python_version != environment.python_version:
         found.append(_other_python(spec, where, environment.python_version, machine.python_version))
     return found
+
+
+def _assets(spec: ChainletSpec, where: Location) -> list[Diagnostic]:
+    """Files that a platform with containers would fetch; a mock needs none."""
+    assets = spec.assets
+    given = {
+        "its cached models": assets.cached,
+        "its weights": assets.weights,
+        "its external data": assets.external_data,
+    }
+    missing = [name for name, items in given.items() if items]
+    if not missing or spec.mock is not None:
+        return []
+    return [
+        _mismatch(
+            spec,
+            where,
+            f"{' and '.join(missing)} will not be fetched: nothing will be at the places they name",
+            "load them in `__init__`, or deploy to a remote that fetches them",
+        )
+    ]
 
 
 def _other_python(spec: ChainletSpec, where: Location, wanted: str, used: str) -> Diagnostic:

@@ -45,6 +45,27 @@ def test_a_gpu_that_is_there_allowed_to_miss_or_mocked_is_no_error(
     assert check_chainlet(chainlet, ENVIRONMENT, machine, allowed) == ()
 
 
+@pytest.mark.parametrize(
+    ("field", "word"),
+    [("cached", "cached models"), ("weights", "weights"), ("external_data", "external data")],
+)
+def test_files_that_nobody_fetches_here_are_a_warning(field: str, word: str) -> None:
+    """CH311: the replica would look for them in vain."""
+    wishes = spec(assets={field: ({"any": "thing"},)})
+    (found,) = check_chainlet(wishes, ENVIRONMENT, HERE, ())
+    assert (found.code, found.severity) == (Code.TARGET_MISMATCH, Severity.WARNING)
+    assert word in found.message and "`__init__`" in (found.help or "")
+    mocked = wishes.model_copy(update={"mock": MockSpec(kind="auto")})
+    assert check_chainlet(mocked, ENVIRONMENT, HERE, ()) == ()
+
+
+def test_another_transport_is_a_warning() -> None:
+    """CH311."""
+    (found,) = check_chainlet(spec(options={"transport": {"kind": "grpc"}}), ENVIRONMENT, HERE, ())
+    assert (found.code, found.severity) == (Code.TARGET_MISMATCH, Severity.WARNING)
+    assert check_chainlet(spec(options={"transport": {"kind": "http"}}), ENVIRONMENT, HERE, ()) == ()
+
+
 def test_an_engine_builder_is_an_error() -> None:
     (found,) = check_chainlet(spec(kind=ChainletKind.ENGINE_BUILDER), ENVIRONMENT, HERE, ())
     assert (found.code, found.severity) == (Code.UNSUPPORTED_CHAINLET, Severity.ERROR)
