@@ -11,7 +11,7 @@ from chains_protocol.rpc import (
     ErrorBody,
     RemoteErrorDetail,
 )
-from chains_runtime.connection import REFUSED
+from chains_runtime.connection import NOT_READY, REFUSED
 
 # The values of ASGI messages are of many types, as the specification has it.
 Scope = MutableMapping[str, Any]
@@ -50,6 +50,7 @@ async def send_error(
     *,
     code: int,
     refused: bool = False,
+    is_ready: bool = True,
     retry_after_s: int | None = None,
 ) -> None:
     """An error answer of the data plane (R-34).
@@ -60,11 +61,12 @@ async def send_error(
         error: a detail, or text.
         code: who is at fault: `SERVER_FAULT`, `CHAINLET_FAULT` or `CALLER_FAULT`.
         refused: nothing of the request was executed, so another replica may get it.
+        is_ready: False if that is because the replica loads or drains.
         retry_after_s: when it makes sense to come back.
     """
     extra: list[Header] = [_SOURCE, (_CODE, b"%d" % code)]
     if refused:
-        extra.append((REFUSED, b"1"))
+        extra.append((REFUSED, b"1" if is_ready else NOT_READY))
     if retry_after_s is not None:
         extra.append((b"retry-after", b"%d" % retry_after_s))
     await send_bytes(send, status, ErrorBody(error=error).model_dump_json().encode(), extra=tuple(extra))

@@ -69,9 +69,11 @@ class Incoming(NamedTuple):
     def is_binary(self) -> bool:
         return is_binary(self.headers.content_type)
 
-    async def refuse(self, text: str) -> None:
+    async def refuse(self, text: str, *, is_ready: bool = True) -> None:
         """503, nothing was executed."""
-        await send_error(self.send, 503, text, code=CHAINLET_FAULT, refused=True, retry_after_s=1)
+        await send_error(
+            self.send, 503, text, code=CHAINLET_FAULT, refused=True, is_ready=is_ready, retry_after_s=1
+        )
 
 
 async def serve_call(replica: Replica, headers: RequestHeaders, receive: Receive, send: Send) -> None:
@@ -103,7 +105,7 @@ async def _admit(incoming: Incoming) -> None:
     replica, headers = incoming.replica, incoming.headers
     name = replica.package.spec.display_name
     if replica.state not in (ReplicaState.READY, ReplicaState.UNHEALTHY):
-        await incoming.refuse(f"Chainlet `{name}` is not ready: {replica.state}.")
+        await incoming.refuse(f"Chainlet `{name}` is not ready: {replica.state}.", is_ready=False)
         return
     revision = headers.revision_or_none()
     generation = replica.choose(revision)

@@ -14,6 +14,8 @@ from truss_chains.calling import Answer
 
 REFUSED: Final = b"x-chains-refused"
 """A replica's header on an answer that says: nothing of this request was executed."""
+NOT_READY: Final = b"not-ready"
+"""That header's value of a replica that loads or drains: soon it, or another one, may take the request."""
 
 _PAUSE_BYTES: Final = 1024 * 1024
 
@@ -28,6 +30,12 @@ class LostConnection(ConnectionError):
 
 class RefusedAnswer(Answer):
     """An answer of a replica that did nothing for this request: another replica may."""
+
+    __slots__ = ()
+
+
+class NotReadyAnswer(RefusedAnswer):
+    """It loads or drains."""
 
     __slots__ = ()
 
@@ -103,11 +111,11 @@ class _Exchange:
         self.body: list[bytes] = []
         self.stream: BodyStream | None = None
         self.retry_after = b""
-        self.refused = False
+        self.refused = b""
 
     def answer(self) -> Answer:
         body = self.body[0] if len(self.body) == 1 else b"".join(self.body)
-        kind = RefusedAnswer if self.refused else Answer
+        kind = NotReadyAnswer if self.refused == NOT_READY else RefusedAnswer if self.refused else Answer
         return kind(self.status, body, _seconds(self.retry_after))
 
 
@@ -219,7 +227,7 @@ class Connection(asyncio.BufferedProtocol):
         if lowered == b"retry-after":
             exchange.retry_after = value
         elif lowered == REFUSED:
-            exchange.refused = True
+            exchange.refused = value
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange
@@ -266,4 +274,12 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
 
-__all__ = ["REFUSED", "BodyStream", "Connection", "LostConnection", "RefusedAnswer"]
+__all__ = [
+    "NOT_READY",
+    "REFUSED",
+    "BodyStream",
+    "Connection",
+    "LostConnection",
+    "NotReadyAnswer",
+    "RefusedAnswer",
+]

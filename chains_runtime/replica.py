@@ -20,7 +20,7 @@ from chains_runtime.guard import CallWatch
 from chains_runtime.hotswap.modules import ModuleTable
 from chains_runtime.hotswap.space import ModuleSpace
 from chains_runtime.loading import Loader
-from chains_runtime.outbound import Outbound
+from chains_runtime.outbound import WAIT_S, Outbound
 from chains_runtime.package import OpenPackage, offer_data
 from chains_runtime.request_context import current_call
 from chains_runtime.route_table import RouteTable, TokenSet
@@ -40,6 +40,7 @@ class Replica:
         package: the Chainlet to run.
         work_dir: the process's working directory, where files for the user's code may lie.
         queue_limit: calls that may wait for a slot; more are answered 503.
+        callee_wait_s: how long a call of ours waits for a dependency's replica that is starting.
         report: is told why a start failed before anybody can ask, since who asks may end us at once.
         clock: monotonic seconds.
     """
@@ -51,6 +52,7 @@ class Replica:
         *,
         work_dir: Path,
         queue_limit: int = DEFAULT_QUEUE_LIMIT,
+        callee_wait_s: float = WAIT_S,
         report: Callable[[tuple[Diagnostic, ...]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,7 +67,7 @@ class Replica:
         self.watch = CallWatch()
         self.paths = UserPaths(_author_root(launch.user_root, package))
         self.space = ModuleSpace(_running_table)
-        self.outbound = Outbound(lambda: self.routes, Client(), asyncio.get_running_loop())
+        self.outbound = Outbound(lambda: self.routes, Client(), asyncio.get_running_loop(), callee_wait_s)
         self.siblings = Siblings(lambda: self.routes, self._own_revision, work_dir, os.environ)
         self.loader = Loader(launch, self.space, self.outbound, self._bindings, self.pool, self.siblings)
         self.generations: tuple[Generation, ...] = ()

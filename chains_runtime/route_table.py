@@ -33,8 +33,10 @@ class TokenSet:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How to reach a replica set: its addresses, and the start of every request to it."""
+    """How to reach a dependency's replica set: its addresses, and the start of every request to it."""
 
+    class_name: str
+    revision: Revision
     addresses: tuple[str, ...]
     json_start: bytes
     binary_start: bytes
@@ -70,7 +72,7 @@ class RouteTable:
 
     def _find(self, class_name: str, revision: Revision) -> Way | None:
         chosen = self.target(class_name, revision)
-        return None if chosen is None else _way(chosen)
+        return None if chosen is None else _way(class_name, revision, chosen)
 
     def target(self, class_name: str, revision: Revision) -> ReplicaSet | None:
         """The replicas of a dependency for a request of that revision; None if none are known."""
@@ -90,9 +92,11 @@ class RouteTable:
                 yield from one.addresses
 
 
-def _way(chosen: ReplicaSet) -> Way:
+def _way(class_name: str, revision: Revision, chosen: ReplicaSet) -> Way:
     common = f"POST {PREDICT_PATH} HTTP/1.1\r\nauthorization: Api-Key {chosen.token}\r\ncontent-type: "
     return Way(
+        class_name,
+        revision,
         chosen.addresses,
         f"{common}application/json\r\n".encode(),
         f"{common}application/octet-stream\r\n".encode(),

@@ -54,9 +54,7 @@ class Binding:
         body = self._encode(given)
         way, head = self._way()
         fetch = self.outbound.fetch
-        answer = await self.policy.call(
-            lambda limit_s: fetch(way.addresses, self._request(way, head, body, limit_s))
-        )
+        answer = await self.policy.call(lambda limit_s: fetch(way, self._request(way, head, body, limit_s)))
         return self._result(answer)
 
     def _call_blocking(self, given: dict[str, Any]) -> Any:
@@ -64,7 +62,7 @@ class Binding:
         way, head = self._way()
         fetch = self.outbound.fetch_blocking
         answer = self.policy.call_sync(
-            lambda limit_s: fetch(way.addresses, self._request(way, head, body, limit_s), limit_s)
+            lambda limit_s: fetch(way, self._request(way, head, body, limit_s), limit_s)
         )
         return self._result(answer)
 
@@ -75,7 +73,7 @@ class Binding:
         ends_at = asyncio.get_running_loop().time() + limit_s
         opening = self.outbound.open
         answer = await self.policy.call(
-            lambda limit: opening(way.addresses, self._request(way, head, body, limit, stream=True))
+            lambda limit: opening(way, self._request(way, head, body, limit, stream=True))
         )
         if isinstance(answer, Answer):
             self._raise_for(answer)

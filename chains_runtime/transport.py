@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from chains_runtime.connection import BodyStream, Connection, LostConnection, RefusedAnswer
+from chains_runtime.connection import (
+    BodyStream,
+    Connection,
+    LostConnection,
+    NotReadyAnswer,
+    RefusedAnswer,
+)
 from chains_runtime.receiving import receive_buffer
 from truss_chains.calling import Answer
 
@@ -54,6 +60,19 @@ class Request:
     rest: bytes
     """Further header lines, the empty line, the body."""
     wants_stream: bool = False
+
+
+class NotReached(ConnectionRefusedError):
+    """No replica took the request, but one may soon: none could be reached, or it loads or drains.
+
+    `was_sent`: it was on a connection that died before a byte of the answer came. `answer` is what
+    a replica said that is not ready.
+    """
+
+    def __init__(self, message: str, *, was_sent: bool, answer: Answer | None = None) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
+        self.answer = answer
 
 
 class Pool:
@@ -155,46 +174,67 @@ class Client:
             found = self._pools[address] = Pool(address, self._clock, self._buffer)
         return found
 
-    async def send(self, addresses: Sequence[str], request: Request) -> Answer | BodyStream:
+    async def send(
+        self, addresses: Sequence[str], request: Request, *, was_sent: bool = False
+    ) -> Answer | BodyStream:
         """The answer of one of the replicas.
 
+        Args:
+            addresses: where they are.
+            request: what to send.
+            was_sent: it was sent before, and is not to be sent again once it was on a connection.
+
         Raises:
-            ConnectionError: no replica could be reached, or the answer broke off.
+            NotReached: no replica could be reached.
+            LostConnection: the answer broke off, or did not begin.
         """
         if len(addresses) == 1:
-            return await self._send_to_one(self.pool(addresses[0]), request)
-        return await self._send_to_any(self._ordered(addresses), request)
+            return await self._send_to_one(self.pool(addresses[0]), request, was_sent)
+        return await self._send_to_any(self._ordered(addresses), request, was_sent)
 
-    async def _send_to_one(self, pool: Pool, request: Request) -> Answer | BodyStream:
+    async def _send_to_one(self, pool: Pool, request: Request, was_sent: bool) -> Answer | BodyStream:
         try:
-            return await pool.exchange(request)
-        except LostConnection as error:
-            if not error.untouched:
-                raise
-            return await pool.exchange(request, fresh=True)
+            try:
+                answer = await pool.exchange(request)
+            except LostConnection as error:
+                if was_sent or not error.untouched:
+                    raise
+                was_sent = True
+                answer = await pool.exchange(request, fresh=True)
+        except LostConnection:
+            raise
+        except OSError as error:
+            raise NotReached(str(error), was_sent=was_sent) from error
+        if isinstance(answer, NotReadyAnswer):
+            raise NotReached("it is not ready", was_sent=was_sent, answer=answer)
+        return answer
 
-    async def _send_to_any(self, pools: Sequence[Pool], request: Request) -> Answer | BodyStream:
-        problem: Exception = ConnectionRefusedError("no replica is running")
-        refusal: RefusedAnswer | None = None
-        resent = False
+    async def _send_to_any(
+        self, pools: Sequence[Pool], request: Request, was_sent: bool
+    ) -> Answer | BodyStream:
+        why = "no replica is running"
+        not_ready: Answer | None = None
+        refusal: Answer | None = None
         for pool in pools:
             try:
                 answer = await pool.exchange(request)
             except LostConnection as error:
-                if resent or not error.untouched:
+                if was_sent or not error.untouched:
                     raise
-                resent = True
-                problem = error
+                was_sent, why = True, str(error)
             except OSError as error:
                 pool.avoid_until = self._clock() + AVOID_S
-                problem = error
+                why = str(error)
             else:
                 if not isinstance(answer, RefusedAnswer):
                     return answer
-                refusal = answer
+                if isinstance(answer, NotReadyAnswer):
+                    not_ready = answer
+                else:
+                    refusal = answer
         if refusal is not None:
             return refusal
-        raise problem
+        raise NotReached(why, was_sent=was_sent, answer=not_ready)
 
     def _ordered(self, addresses: Sequence[str]) -> list[Pool]:
         """Reachable ones first, then by exchanges under way; equals in turn."""
@@ -216,4 +256,4 @@ class Client:
         self._pools.clear()
 
 
-__all__ = ["CONNECT_TIMEOUT_S", "IDLE_LIMIT_S", "Client", "Pool", "Request", "Target"]
+__all__ = ["CONNECT_TIMEOUT_S", "IDLE_LIMIT_S", "Client", "NotReached", "Pool", "Request", "Target"]

@@ -97,7 +97,10 @@ async def running(
     judge: Judge | None = None,
     **launch: Any,
 ) -> AsyncIterator[Running]:
-    queue_limit = launch.pop("queue_limit", 16)
+    limits = {
+        "queue_limit": launch.pop("queue_limit", 16),
+        "callee_wait_s": launch.pop("callee_wait_s", 10.0),
+    }
     told = ReplicaLaunch.model_validate(
         {
             "replica_id": "r1",
@@ -108,7 +111,7 @@ async def running(
             **launch,
         }
     )
-    replica = Replica(told, open_package(package), work_dir=socket.parent, queue_limit=queue_limit)
+    replica = Replica(told, open_package(package), work_dir=socket.parent, **limits)
     patcher = Patcher(replica, judge)
     app = ReplicaApp(replica, patcher)
     websockets = WebSocketServer(app, {})

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from chains_runtime.connection import BodyStream, LostConnection
-from chains_runtime.transport import IDLE_LIMIT_S, Client, Request, Target
+from chains_runtime.transport import IDLE_LIMIT_S, Client, NotReached, Request, Target
 from tests.unit.chains_runtime.conftest import until
 from truss_chains.calling import Answer
 
 REQUEST = Request(b"POST /x HTTP/1.1\r\n", b"content-length: 2\r\n\r\nhi")
 STREAM = Request(REQUEST.start, REQUEST.rest, wants_stream=True)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+NOT_READY = b"HTTP/1.1 503 S\r\nx-chains-refused: not-ready\r\ncontent-length: 0\r\n\r\n"
 REFUSED = b"HTTP/1.1 503 S\r\nx-chains-refused: 1\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n"
 
 Serve = Callable[..., Awaitable[str]]
@@ -114,6 +115,40 @@ async def test_a_request_is_sent_once_more_if_no_byte_came(serve: Serve, client:
         await client.send([address], REQUEST)
 
 
+async def test_a_request_that_ended_two_connections_is_not_sent_again(serve: Serve, client: Client) -> None:
+    """It may be what ends them."""
+    peer = Peer(b"", b"", b"")
+    address = await serve(peer)
+    with pytest.raises(LostConnection):
+        await client.send([address], REQUEST, was_sent=True)
+    assert peer.requests == 1
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_replicas_that_are_not_ready_are_told_from_full_ones(
+    serve: Serve, client: Client, replicas: int
+) -> None:
+    loading = [await serve(Peer(NOT_READY)) for _ in range(replicas)]
+    with pytest.raises(NotReached) as caught:
+        await client.send(loading, REQUEST)
+    assert caught.value.answer is not None
+    assert (caught.value.answer.status, caught.value.was_sent) == (503, False)
+
+    full = await serve(Peer(REFUSED))
+    answer = await client.send([full, await serve(Peer(NOT_READY))], REQUEST)
+    assert isinstance(answer, Answer)
+    assert answer.status == 503
+
+
+async def test_what_was_sent_before_nobody_was_reached_is_remembered(
+    serve: Serve, client: Client, tmp_path: Path
+) -> None:
+    lost = await serve(Peer(b""))
+    with pytest.raises(NotReached) as caught:
+        await client.send([lost, f"unix:{tmp_path}/gone.s"], REQUEST)
+    assert caught.value.was_sent
+
+
 async def test_a_broken_answer_is_not_asked_for_again(serve: Serve, client: Client) -> None:
     peer = Peer(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", b"")
     address = await serve(peer)
@@ -138,7 +173,7 @@ async def test_refusals_and_absent_replicas_are_passed_over(serve: Serve, client
 async def test_without_a_replica_the_error_says_so(client: Client) -> None:
     with pytest.raises(ConnectionRefusedError, match="no replica is running"):
         await client.send([], REQUEST)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(NotReached, match="No such file"):
         await client.send(["unix:/tmp/there-is-none.s"], REQUEST)
 
 
