@@ -24,6 +24,9 @@ from truss_chains.calling import Answer
 IDLE_LIMIT_S: Final = 30.0
 """Shorter than a replica keeps a connection open, so that a request never meets its closing."""
 CONNECT_TIMEOUT_S: Final = 5.0
+RESEND_AFTER_S: Final = 0.05
+"""Before a request is sent once more to where its connection died: a process that is being killed may
+still have its listening socket for a moment, and would take the second one along."""
 AVOID_S: Final = 1.0
 """For so long, a replica that refused a connection is tried last."""
 
@@ -200,6 +203,7 @@ class Client:
                 if was_sent or not error.untouched:
                     raise
                 was_sent = True
+                await asyncio.sleep(RESEND_AFTER_S)
                 answer = await pool.exchange(request, fresh=True)
         except LostConnection:
             raise

@@ -133,13 +133,14 @@ def test_a_failed_push_keeps_the_traceback_and_no_process(platform: Platform) ->
     assert "boom" in logs
 
 
-def test_a_killed_replica_is_replaced(platform: Platform) -> None:
+def test_a_killed_replica_is_replaced_and_calls_of_it_wait(platform: Platform) -> None:
     platform.push(platform.packages.chain(source()))
     (pid,) = platform.pids()["Model"]
     assert pid is not None
 
     os.kill(pid, signal.SIGKILL)
 
+    assert platform.call() == "e1:m1:hi"
     until(
         lambda: (
             platform.pids()["Model"] not in ([pid], [None]) and platform.info().chainlets[0].state == "ready"
