@@ -29,7 +29,7 @@ from chains_cli.packaging.requirements import (
 )
 from chains_cli.packaging.runtime_source import RUNTIME_REQUIREMENTS, runtime_files
 from chains_cli.packaging.sources import SourceCollector, SourceFiles
-from chains_protocol.errors import Diagnostic, DiagnosticsError, sort_diagnostics
+from chains_protocol.errors import Diagnostic, DiagnosticsError, Severity, sort_diagnostics
 from chains_protocol.manifest import SOURCE_DIR, SPEC_FILE, EnvironmentSpec
 from chains_protocol.spec import ChainletKind, ChainletSpec, ChainSpec, DiscoveredChainlet
 
@@ -119,7 +119,7 @@ class _Build:
             chain_name=self._spec.chain_name,
             entrypoint=self._spec.chainlet(self._spec.entrypoint).spec.display_name,
             packages=tuple(packages),
-            notes=(*self._reader.notes, *self._findings.notes()),
+            notes=_each_once([*self._reader.notes, *self._findings.notes()]),
         )
 
     def _package(self, found: DiscoveredChainlet) -> Package:
@@ -157,10 +157,19 @@ class _Build:
             files.update({f"{SOURCE_DIR}/{path}": content for path, content in self._runtime.items()})
         if not any(path.startswith(f"{SOURCE_DIR}/") for path in files):
             files[_KEEP] = Content(b"")
-        self._findings.alike(files)
+        self._alike(files)
         origins = {f"{SOURCE_DIR}/{path}": why for path, why in source.origins.items()}
         origins |= dict.fromkeys(data, f"below `data_dir`, `{found.sources.data_dir}`")
         return make_package(files, spec, environment, _with_generated(origins, files))
+
+    def _alike(self, paths: Iterable[str]) -> None:
+        """A Truss is built into an image, where case counts; a platform may run anywhere."""
+        groups = tuple(findings.names_alike(paths))
+        if self._target == "truss":
+            self._findings.alike(groups)
+        else:
+            found = [findings.alike(group, Severity.ERROR) for group in groups]
+            self._problems += [d for d in found if d not in self._problems]
 
     @cached_property
     def _runtime(self) -> Mapping[str, Content]:
@@ -242,13 +251,22 @@ class _Build:
         for distribution, module in wrapped.implicit.items():
             self._findings.implicit(distribution, module, found.spec.display_name)
         files = {**wrapped.files, SPEC_FILE: Content(canonical_json(wrapped.spec))}
-        self._findings.alike(files)
+        self._alike(files)
         return make_package(files, wrapped.spec, wrapped.environment, _with_generated(wrapped.origins, files))
 
 
 def _with_generated(origins: Mapping[str, str], files: Iterable[str]) -> Mapping[str, str]:
     """Why each file is there: what has no reason of its own was made here."""
     return {path: origins.get(path) or _made(path) for path in files}
+
+
+def _each_once(notes: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """A directory may be read twice: as a part of the workspace, and by its own path."""
+    kept: list[Diagnostic] = []
+    for note in notes:
+        if note not in kept:
+            kept.append(note)
+    return tuple(kept)
 
 
 def _made(path: str) -> str:

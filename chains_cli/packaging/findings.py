@@ -42,12 +42,9 @@ class Findings:
         """Files that look like secrets and are packaged because the author says so."""
         self._meant.update(dict.fromkeys(paths))
 
-    def alike(self, paths: Iterable[str]) -> None:
-        """Looks for names that differ only in case: some systems hold only one of them."""
-        groups: dict[str, list[str]] = {}
-        for path in paths:
-            groups.setdefault(path.casefold(), []).append(path)
-        self._alike.update(dict.fromkeys(tuple(sorted(g)) for g in groups.values() if len(g) > 1))
+    def alike(self, groups: Iterable[tuple[str, ...]]) -> None:
+        """Names that differ only in case."""
+        self._alike.update(dict.fromkeys(groups))
 
     def implicit(self, distribution: str, module: str, display_name: str) -> None:
         self._implicit.setdefault((distribution, module), []).append(display_name)
@@ -66,7 +63,7 @@ class Findings:
             *(_secret_note(path) for path in sorted(self._secret)),
             *(_meant_note(path) for path in sorted(self._meant)),
             *(_unbound_note(line, names) for line, names in sorted(self._unbound.items())),
-            *(_alike_note(paths) for paths in sorted(self._alike)),
+            *(alike(paths, Severity.WARNING) for paths in sorted(self._alike)),
             *(_large_note(package) for package in self._large),
             *(_widened_note(place) for place in sorted(self._widened)),
             *(_implicit_note(*key, names) for key, names in sorted(self._implicit.items())),
@@ -199,14 +196,23 @@ def _unbound_note(line: str, names: list[str]) -> Diagnostic:
     )
 
 
-def _alike_note(paths: tuple[str, ...]) -> Diagnostic:
+def names_alike(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Names that differ only in case: some systems hold only one of each group."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(path.casefold(), []).append(path)
+    yield from (tuple(sorted(group)) for group in groups.values() if len(group) > 1)
+
+
+def alike(paths: tuple[str, ...], severity: Severity) -> Diagnostic:
+    """CH201: a group of `names_alike`; an error where a platform may keep them on any file system."""
     named = " and ".join(f"`{path}`" for path in paths)
     return Diagnostic(
         code=Code.FORBIDDEN_FILE_NAME,
-        severity=Severity.WARNING,
+        severity=severity,
         message=f"{named} differ only in case: a file system that ignores case holds one of them",
         location=Location(path=paths[0]),
-        help="rename one of them",
+        help="rename one of them, or name one in `.truss_ignore`",
     )
 
 
@@ -243,4 +249,13 @@ def _implicit_note(distribution: str, module: str, names: list[str]) -> Diagnost
     )
 
 
-__all__ = ["Findings", "forbidden_names", "importable", "no_truss", "unsupported", "unsupported_truss"]
+__all__ = [
+    "Findings",
+    "alike",
+    "forbidden_names",
+    "importable",
+    "names_alike",
+    "no_truss",
+    "unsupported",
+    "unsupported_truss",
+]
