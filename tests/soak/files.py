@@ -21,6 +21,8 @@ class Entry(chains.ChainletBase):
     async def run_remote(self) -> int:
         return VALUE
 """
+BUSY, CALM_S = 0.2, 0.5
+"""What was put off until the watch runs is over when it took less of a processor for so many seconds."""
 QUIET_S = 0.3
 """So long nothing may be reported after a save that changed nothing."""
 
@@ -65,9 +67,8 @@ def edit_many(chains: Chains, *, files: int, edits: int, idle_s: float, seed: in
     randomly = random.Random(seed)  # noqa: S311 (the same edits every time)
     with watching(chains) as watch:
         process = psutil.Process(watch.process.pid)
-        before = sum(process.cpu_times()[:2])
-        time.sleep(idle_s)  # the measurement itself: what it costs to do nothing for so long
-        idle_cpu = (sum(process.cpu_times()[:2]) - before) / idle_s
+        wait_for("an end of starting", lambda: _cpu_share(process, CALM_S) < BUSY, 60)
+        idle_cpu = _cpu_share(process, idle_s)
         editor = _Editor(chains.cwd, watch, Seen(idle_cpu=idle_cpu))
         for number in range(edits):
             path = randomly.choice(paths if number % 3 else paths[:1])
@@ -76,6 +77,13 @@ def edit_many(chains: Chains, *, files: int, edits: int, idle_s: float, seed: in
             else:
                 editor.save_a_change(path, number)
     return editor.seen
+
+
+def _cpu_share(process: psutil.Process, seconds: float) -> float:
+    """Of one processor, over so many seconds from now."""
+    before = sum(process.cpu_times()[:2])
+    time.sleep(seconds)  # the measurement itself: what it costs to do nothing for so long
+    return (sum(process.cpu_times()[:2]) - before) / seconds
 
 
 @dataclass
