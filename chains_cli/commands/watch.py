@@ -86,6 +86,7 @@ def run_watch(cli: Cli, source: str, entrypoint: str | None, options: "WatchOpti
             options=options,
             report=console.show,
             environ=cli.world.environ,
+            children=cli.world.children,
         )
         with closing(cli.connect(console.show)) as remote:
             result = run(watched, remote=remote, report=console.show)

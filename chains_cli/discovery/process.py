@@ -120,6 +120,11 @@ class Child:
         """Whether it runs no more."""
         return self._process.poll() is not None
 
+    def kill(self) -> None:
+        """End it, from another thread than the one that asks: what it was asked fails."""
+        if self._process.returncode is None:
+            _kill(self._process)
+
     def close(self) -> None:
         """End it without a request."""
         with self._open_pipes:
@@ -131,6 +136,7 @@ class Children:
 
     def __init__(self, waiting: Child | None = None) -> None:
         self._waiting = waiting
+        self._taken: Child | None = None
 
     @property
     def has_waiting(self) -> bool:
@@ -144,11 +150,16 @@ class Children:
             OSError: the interpreter cannot be started.
         """
         waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            if waiting.command == tuple(command) and waiting.environ == environ:
-                return waiting
+        if waiting is not None and (waiting.command, waiting.environ) != (tuple(command), environ):
             waiting.close()
-        return Child(command, environ)
+            waiting = None
+        self._taken = waiting or Child(command, environ)
+        return self._taken
+
+    def give_up(self) -> None:
+        """End the child that was taken last, if it still reads: nobody needs its reply any more."""
+        if self._taken is not None:
+            self._taken.kill()
 
     def close(self) -> None:
         """End the one that nobody took."""
@@ -247,10 +258,14 @@ class _Sending:
         return not self.rest
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the child's session: threads, hung code and processes it left behind."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the child's session: threads, hung code and processes it left behind."""
+    _kill(process)
     if process.stdin is not None:
         process.stdin.close()
     process.wait()

@@ -208,7 +208,7 @@ def _remedy(error: BaseException) -> str:
         return "import it by its name from the chain's directory, without a leading dot"
     if isinstance(error, EOFError):
         return "a file that is imported cannot ask for input"
-    return "the traceback below ends at the cause"
+    return "the traceback ends at the cause"
 
 
 def _user_place(error: BaseException, source: Path) -> Location:

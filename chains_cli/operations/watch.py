@@ -3,12 +3,13 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from chains_cli import events
+from chains_cli.discovery.process import Children
 from chains_cli.events import Report
 from chains_cli.exits import Exit, diagnostics_exit
 from chains_cli.operations.packages import Prepared
@@ -151,6 +152,7 @@ class Watched:
     rebuilder: Rebuilder
     snapshot: Snapshot
     discover: Discover
+    stop_reading: Callable[[], None]
     options: WatchOptions
     home: Path
     smoke: Mapping[str, Any] | None = None  # Any: JSON values
@@ -164,6 +166,7 @@ def read_watched(
     options: WatchOptions,
     report: Report,
     environ: Mapping[str, str] = os.environ,
+    children: Children | None = None,
 ) -> Watched:
     """Read what is to be watched.
 
@@ -174,11 +177,13 @@ def read_watched(
         options: see `WatchOptions`.
         report: told what happens.
         environ: of the interpreter that reads the file.
+        children: read the file.
 
     Raises:
         DiagnosticsError: CH1xx, CH2xx if the Chain is not valid, CH317 for an unknown Chainlet.
     """
-    how = SourceOptions(options.chain_name, options.mocks, options.python)
+    children = children or Children()
+    how = SourceOptions(options.chain_name, options.mocks, options.python, children)
     report = _Once(report)
 
     def discover() -> ChainSpec:
@@ -193,7 +198,9 @@ def read_watched(
     packages = rebuilder.full(spec)
     for note in packages.notes:
         report(events.Found(note))
-    return Watched(spec, packages, rebuilder, snapshot, discover, options, settings.home, smoke)
+    return Watched(
+        spec, packages, rebuilder, snapshot, discover, children.give_up, options, settings.home, smoke
+    )
 
 
 def watch(watched: Watched, *, remote: Remote, report: Report, follow: Saves | None = None) -> WatchResult:
@@ -221,6 +228,7 @@ def watch(watched: Watched, *, remote: Remote, report: Report, follow: Saves | N
         target=target,
         report=teller,
         selected=options.chainlets or None,
+        stop_reading=watched.stop_reading,
     )
     teller.version = session.state.base.version
     is_current = session.catch_up()

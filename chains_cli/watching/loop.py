@@ -6,6 +6,7 @@ system's events gather, and come as one save afterwards.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,9 @@ The watcher wakes up every step to look: shorter ones cost more while nothing ha
 """
 
 SETTLE_S: Final = 0.002
+MOVED_S: Final = 1.0
+"""Between two looks whether the directories are still those that are watched."""
+
 _MOST_LOOKS: Final = 50
 _DIRECTORY: Final = -2
 
@@ -29,15 +33,22 @@ Events = Callable[[Sequence[Path], asyncio.Event], AsyncIterator[Iterable[Path]]
 """Directories to watch and a signal to end -> sets of paths to which something happened."""
 
 Sleep = Callable[[float], Awaitable[None]]
+_Place = tuple[int, int]
 
 
 async def system_events(roots: Sequence[Path], stop: asyncio.Event) -> AsyncIterator[Iterable[Path]]:
     """The operating system's own events."""
     changes: set[tuple[Change, str]]
-    async for changes in awatch(
-        *roots, watch_filter=None, debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=stop, recursive=True
-    ):
-        yield {Path(path) for _, path in changes}
+    own = asyncio.Event()  # the watcher sets it when it is cancelled
+    stopping = asyncio.ensure_future(stop.wait())
+    stopping.add_done_callback(lambda _: own.set())
+    try:
+        async for changes in awatch(
+            *roots, watch_filter=None, debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=own, recursive=True
+        ):
+            yield {Path(path) for _, path in changes}
+    finally:
+        stopping.cancel()
 
 
 async def saves(
@@ -50,7 +61,8 @@ async def saves(
 ) -> AsyncGenerator[tuple[Path, ...], None]:
     """Files whose content changed, one tuple a burst, until `stop` is set.
 
-    What changed after the snapshot was taken and before watching began is the first burst.
+    What changed after the snapshot was taken and before watching began is the first burst. If a
+    directory goes, its files are said to be gone, and watched again once it is back.
 
     Args:
         snapshot: what the files held when the caller looked at them last.
@@ -59,22 +71,60 @@ async def saves(
         events: where events come from.
         sleep: waits for some seconds.
     """
-    bursts = events(distinct_roots(root.path for root in snapshot.roots), stop)
-    following = asyncio.ensure_future(_next(bursts))
+    roots = distinct_roots(root.path for root in snapshot.roots)
+    following: asyncio.Future[Iterable[Path] | None] | None = None
     try:
-        await asyncio.sleep(0)  # lets the source begin to watch
-        on_ready()
-        if missed := snapshot.recheck():
-            yield missed
-        while (paths := await following) is not None:
-            wanted = {path for path in paths if snapshot.wants(path) or path.is_dir()}
-            if wanted:
-                await _settled(wanted, snapshot, sleep)
-                if changed := snapshot.changed(wanted):
-                    yield changed
+        while True:
+            places = await _places(roots, sleep)
+            bursts = events(roots, stop)
             following = asyncio.ensure_future(_next(bursts))
+            await asyncio.sleep(0)  # lets the source begin to watch
+            on_ready()
+            if missed := snapshot.recheck():
+                yield missed
+            while (paths := await _unless_moved(following, roots, places)) is not None:
+                wanted = {path for path in paths if snapshot.wants(path) or path.is_dir()}
+                if wanted:
+                    await _settled(wanted, snapshot, sleep)
+                    if changed := snapshot.changed(wanted):
+                        yield changed
+                following = asyncio.ensure_future(_next(bursts))
+            if following.done():
+                return
+            following.cancel()  # it watches what is no longer there
+            if gone := snapshot.recheck():
+                yield gone
     finally:
-        following.cancel()
+        if following is not None:
+            following.cancel()
+
+
+async def _places(roots: Sequence[Path], sleep: Sleep) -> tuple[_Place, ...]:
+    """Where the directories are on their disks, once there are all of them."""
+    while (found := _look_for(roots)) is None:
+        await sleep(MOVED_S)
+    return found
+
+
+def _look_for(roots: Sequence[Path]) -> tuple[_Place, ...] | None:
+    try:
+        return tuple((found.st_dev, found.st_ino) for found in map(os.stat, roots))
+    except OSError:
+        return None
+
+
+async def _unless_moved(
+    following: "asyncio.Future[Iterable[Path] | None]", roots: Sequence[Path], places: tuple[_Place, ...]
+) -> Iterable[Path] | None:
+    """The next burst; None if there is none, or if a directory that is watched is not where it was.
+
+    Of a directory that was removed or moved away, the operating system tells nothing any more, also
+    not once there is one of that name again.
+    """
+    while not (await asyncio.wait((following,), timeout=MOVED_S))[0]:
+        if _look_for(roots) != places:
+            return None
+    return following.result()
 
 
 async def _next(bursts: AsyncIterator[Iterable[Path]]) -> Iterable[Path] | None:

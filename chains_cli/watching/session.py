@@ -84,6 +84,7 @@ class WatchSession:
         target: the development deployment.
         report: told what happens, in the caller's thread.
         selected: display names to patch; None for all. The others keep their code.
+        stop_reading: makes `discover` fail that runs in another thread.
         clock: seconds, monotonic.
     """
 
@@ -97,6 +98,7 @@ class WatchSession:
         target: Target,
         report: Report,
         selected: Iterable[str] | None = None,
+        stop_reading: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rebuilder = rebuilder
@@ -104,6 +106,7 @@ class WatchSession:
         self._target = target
         self._report = report
         self._selected = frozenset(selected) if selected is not None else None
+        self._stop_reading = stop_reading
         self._clock = clock
         self._cache = rebuilder.analysis
         self._newest = (spec, packages)
@@ -180,6 +183,7 @@ class WatchSession:
     def give_up(self) -> None:
         """End the round that runs in another thread, where that is possible: nothing is changed then."""
         self._is_given_up.set()
+        self._stop_reading()
         self._target.give_up()
 
     def _guarded(self, work: Callable[[float], bool]) -> bool:

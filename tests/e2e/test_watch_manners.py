@@ -51,6 +51,13 @@ class Model(chains.ChainletBase):
     async def run_remote(self) -> str:
         return "model " + str(self.size)
 """
+LOOPS = """\
+import pathlib
+pathlib.Path(__file__).parents[1].joinpath("looping").touch()
+while True: pass
+
+
+"""
 GOOD, HANGS = "        self.size = 1\n", "        MARK.touch()\n        time.sleep(600)\n"
 
 
@@ -126,6 +133,10 @@ def hang(chains: Chains, mark: Path, *more: tuple[str, str]) -> None:
     model.write_text(text)
 
 
+def superseded(watch: Watch) -> int:
+    return [e["superseded"] for e in watch.of("round_finished")].count(True)
+
+
 def correct(chains: Chains, size: int) -> None:
     edit(chains.cwd / "my_model.py", HANGS, GOOD.replace("1", str(size)))
 
@@ -161,7 +172,11 @@ def test_a_round_that_hangs_is_given_up_by_the_next_save_or_by_the_user(chains: 
         correct(chains, 2)
         watch.wait("a correction", lambda w: w.of("round_finished")[-1]["version"] > 1)
         wait_for("both saves", lambda: answer(chains) == "b model 2")
-        assert [e["superseded"] for e in watch.of("round_finished")].count(True) == 1
+        assert superseded(watch) == 1
+        edit(chains.cwd / "words.py", "def word", f"{LOOPS}def word")
+        began(watch, mark.with_name("looping"))
+        edit(chains.cwd / "words.py", LOOPS, "")
+        watch.wait("the end of the reading", lambda w: superseded(w) == 2)
         assert [e for e in watch.of("diagnostic") if e["diagnostic"].get("severity") == "error"] == []
         hang(chains, mark)
         began(watch, mark)

@@ -7,6 +7,7 @@ process, anything heavier nothing.
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -407,6 +408,21 @@ def test_every_kind_of_save(bench: Bench) -> None:
     assert bench.answer() == "entry(hi salt waves calm)"
     problems = [f"{row.name}: {problem}" for row in ROWS for problem in _problems(bench, row)]
     assert problems == [], "\n".join(problems) + "\n" + "".join(bench.watch.raw)
+    _the_directory_goes_and_comes_back(bench)
+
+
+def _the_directory_goes_and_comes_back(bench: Bench) -> None:
+    """Another directory of that name, as `git worktree` or `rsync --delete` leave it."""
+    root, rounds = bench.chains.cwd, bench.rounds()
+    shutil.copytree(root, root.with_name("copy"))
+    root.rename(root.with_name("gone"))
+    bench.watch.wait("the loss", lambda w: bench.rounds() > rounds)
+    assert not bench.watch.of("round_finished")[-1]["committed"]
+    root.with_name("copy").rename(root)
+    bench.watch.wait("the return", lambda w: bench.rounds() > rounds + 1)
+    edit(root / "lib" / "page.txt", "<{text}>", "{text}")
+    bench.watch.wait("a save there", lambda w: bench.rounds() > rounds + 2)
+    assert bench.answer() == "hi ice TIDE wild"
 
 
 def _problems(bench: Bench, row: Row) -> Iterator[str]:

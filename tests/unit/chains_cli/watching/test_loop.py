@@ -209,3 +209,35 @@ async def test_the_system_tells_a_real_save(root: Path, snapshot: Snapshot) -> N
         (root / "a.py").write_text("a = 2\n")
         await task
     assert found == [(root / "a.py",)]
+
+
+async def test_a_directory_that_goes_and_comes_back_is_watched_again(tmp_path: Path) -> None:
+    """As `rm -r` and `git clone` do it; the system's events of the first one are over by then."""
+    root = tmp_path / "work"
+    root.mkdir()
+    (root / "a.py").write_text("a = 1\n")
+    snapshot = Snapshot([WatchRoot(root, nothing_ignored)])
+    watched: list[int] = []
+    told = asyncio.Event()
+
+    async def events(roots: Sequence[Path], stop: asyncio.Event) -> AsyncIterator[Iterable[Path]]:
+        watched.append(root.stat().st_ino)
+        if len(watched) == 1:
+            root.rename(tmp_path / "elsewhere")
+            await asyncio.Event().wait()
+        await told.wait()
+        yield writing(root / "b.py", "b = 1\n")()
+
+    async def come_back(seconds: float) -> None:
+        if not root.exists():
+            root.mkdir()
+            (root / "a.py").write_text("a = 2\n")
+
+    bursts = []
+    async for files in saves(snapshot, asyncio.Event(), events=events, sleep=come_back):
+        bursts.append([path.name for path in files])
+        if len(bursts) == 2:
+            told.set()
+
+    assert bursts == [["a.py"], ["a.py"], ["b.py"]]
+    assert len(set(watched)) == 2
