@@ -1,6 +1,7 @@
 """A replica as a process: its socket, its server, its signals, its end."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -94,6 +95,8 @@ async def serve(
 async def _load(replica: Replica, patcher: Patcher, websockets: WebSocketServer) -> None:
     if replica.package.spec.endpoint.is_websocket:
         websockets.load()
+    # A full collection stops every call for as long as it looks at objects, and ours stay.
+    gc.freeze()
     await replica.load()
     # Later, when the replicas that were started together are no longer in each other's way.
     await asyncio.sleep(WARM_UP_AFTER_S)

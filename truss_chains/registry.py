@@ -49,7 +49,8 @@ DeferredCheck = Callable[[], Iterable[Diagnostic]]
 
 
 class _State:
-    def __init__(self) -> None:
+    def __init__(self, *, checks: bool = True) -> None:
+        self.checks = checks
         self.declared: dict[str, Declaration] = {}
         self.found: list[Diagnostic] = []
         self.deferred: list[tuple[type, DeferredCheck]] = []
@@ -110,8 +111,10 @@ class Registry:
         self._watch_exit(state)
 
     def report(self, diagnostics: Iterable[Diagnostic]) -> None:
-        """Collect diagnostics of a definition."""
+        """Collect diagnostics of a definition; they are not asked for in a block without checks."""
         state = self._state
+        if not state.checks:
+            return
         state.found.extend(diagnostics)
         self._watch_exit(state)
 
@@ -146,9 +149,12 @@ class Registry:
         return errors
 
     @contextmanager
-    def scope(self) -> Iterator[None]:
-        """Within the block, an empty registry; afterwards the former one, also after an error."""
-        token = self._scoped.set(_State())
+    def scope(self, *, checks: bool = True) -> Iterator[None]:
+        """Within the block, an empty registry; afterwards the former one, also after an error.
+
+        `checks` False: nobody will look at what is wrong with the definitions made in it.
+        """
+        token = self._scoped.set(_State(checks=checks))
         try:
             yield
         finally:

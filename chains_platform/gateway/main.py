@@ -1,6 +1,7 @@
 """The gateway's process: takes its lock, listens, says where, and ends in order on SIGTERM."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -44,6 +45,7 @@ async def run_gateway(layout: Layout, host: str, port: int, allowed_hosts: froze
         listener = await serve(Gateway(settings), bound, layout.gateway_socket, grace_s=_GRACE_S)
         try:
             _announce(layout, host, bound)
+            gc.freeze()  # a full collection stops every request, and what was loaded stays
             await _until_signal()
         finally:
             await listener.close()

@@ -211,8 +211,8 @@ class ModuleTable:
             vars(module)[CARRIED] = before
         try:
             # The same class names come again with each generation; what is wrong with them was told
-            # to their author before the package was made.
-            with scope():
+            # to their author before the package was made. The first one repeats what is no error.
+            with scope(checks=self._previous is None):
                 exec(code, vars(module))  # noqa: S102 (this is an import: the package's own code)
         finally:
             vars(module).pop(CARRIED, None)

@@ -192,7 +192,7 @@ def test_new_work_is_refused_while_draining(start: Start, tmp_path: Path) -> Non
     count.until(lambda: count.status()["in_flight"] == 1)
     assert count.admin("POST", "drain")["state"] == "draining"
     refused = count.call({})
-    assert (refused.status_code, refused.headers["x-chains-refused"]) == (503, "1")
+    assert (refused.status_code, refused.headers["x-chains-refused"]) == (503, "not-ready")
     assert count.http.get("/v1/models/model").status_code == 503
     late.join()
     assert count.process.wait(10) == 0

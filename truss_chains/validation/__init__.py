@@ -31,11 +31,14 @@ def raise_if_any() -> None:
         raise usage_error(errors)
 
 
-def scope() -> AbstractContextManager[None]:
-    """A block with a registry and a collection of its own, both dropped at its end (I-05, E-07)."""
+def scope(*, checks: bool = True) -> AbstractContextManager[None]:
+    """A block with a registry and a collection of its own, both dropped at its end (I-05, E-07).
+
+    `checks` False: nobody will look at the collection, so nothing is checked.
+    """
     from truss_chains.entrypoint import registry
 
-    return registry.scope()
+    return registry.scope(checks=checks)
 
 
 __all__ = ["collected", "one_line", "raise_if_any", "scope", "usage_error"]

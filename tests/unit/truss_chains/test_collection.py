@@ -91,6 +91,15 @@ def test_e07_what_one_import_found_does_not_reach_the_next(define):
     validation.raise_if_any()
 
 
+def test_where_nobody_will_look_nothing_is_checked(define):
+    with validation.scope(checks=False):
+        define(BROKEN, name="first")
+        assert validation.collected() == ()
+    with validation.scope():
+        define(BROKEN, name="second")
+        assert validation.collected()
+
+
 def test_e08_writing_an_error_needs_no_readable_file():
     gone = Diagnostic(
         code=Code.MISSING_METHOD,
