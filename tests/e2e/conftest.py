@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.e2e.homes import command_line, described, processes_of
+
 
 @dataclass
 class Chains:
@@ -62,20 +64,10 @@ class Chains:
 
     def processes(self) -> list[psutil.Process]:
         """Living processes of this home: control plane, gateway, replicas."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.status() == psutil.STATUS_ZOMBIE:
-                    continue
-                words = " ".join(process.cmdline())
-                if str(self.home) in words or process.environ().get("CHAINS_HOME") == str(self.home):
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
+        return processes_of(self.home)
 
     def replicas(self) -> list[psutil.Process]:
-        return [p for p in self.processes() if "chains_runtime" in " ".join(p.cmdline())]
+        return [p for p in self.processes() if "chains_runtime" in command_line(p)]
 
 
 @dataclass(frozen=True)
@@ -104,7 +96,7 @@ def chains(tmp_path: Path) -> Iterator[Chains]:
         yield tool
     finally:
         tool.run("platform", "down")
-        left = {process: words(process) for process in tool.processes()}
+        left = {process: described(process) for process in tool.processes()}
         for process in left:
             process.kill()
         sockets = home / "platform" / "sockets"
@@ -112,11 +104,3 @@ def chains(tmp_path: Path) -> Iterator[Chains]:
         shutil.rmtree(home, ignore_errors=True)
     assert not left, f"left running: {list(left.values())}"
     assert not has_sockets, "the directory of the sockets is still there"
-
-
-def words(process: psutil.Process) -> str:
-    """Its command line, for a message; it may be ending right now."""
-    try:
-        return f"{process.pid}: {' '.join(process.cmdline())}"
-    except psutil.Error:
-        return f"{process.pid}: gone meanwhile"

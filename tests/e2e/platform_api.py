@@ -26,6 +26,7 @@ from chains_protocol.digest import bytes_digest, tree_digest
 from chains_protocol.manifest import ChainManifest, EnvironmentSpec, FileEntry, PackageManifest
 from chains_protocol.patch import Action, ChainletPatch, JudgedStep, PatchOutcome, PatchRequest
 from chains_protocol.spec import ChainletSpec, DependencySpec, EndpointSpec, ParameterSpec
+from tests.e2e.homes import described, processes_of
 
 T = TypeVar("T")
 CHAIN = "demo"
@@ -169,24 +170,14 @@ class Platform:
                 self._process.wait(60)
             except (httpx.TransportError, subprocess.TimeoutExpired):
                 self.kill()
-        left = self.processes()
+        left = {process: described(process) for process in self.processes()}
         for process in left:
             process.kill()
-        assert not left, [p.info for p in left]
+        assert not left, f"left running: {list(left.values())}"
 
     def processes(self) -> list[psutil.Process]:
         """Whatever runs with this home in its command line or environment."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.status() == psutil.STATUS_ZOMBIE:
-                    continue
-                words = " ".join(process.cmdline())
-                if str(self.home) in words or process.environ().get("CHAINS_HOME") == str(self.home):
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
+        return processes_of(self.home)
 
     # --- the API
 

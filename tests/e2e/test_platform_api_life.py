@@ -14,6 +14,7 @@ import pytest
 from chains_protocol.control import DeploymentKind, DeploymentState
 from chains_protocol.errors import Code
 from chains_protocol.patch import Action
+from tests.e2e.homes import command_line
 from tests.e2e.platform_api import CHAIN, Platform, source, until
 
 pytestmark = pytest.mark.e2e
@@ -119,7 +120,7 @@ def test_a_broken_patch_leaves_everything_as_it_was(platform: Platform) -> None:
 
     assert platform.call() == "e1:m1:hi"
     assert platform.pids() == before
-    assert len([p for p in platform.processes() if "chains_runtime" in " ".join(p.cmdline())]) == 2
+    assert len([p for p in platform.processes() if "chains_runtime" in command_line(p)]) == 2
 
 
 def test_a_failed_push_keeps_the_traceback_and_no_process(platform: Platform) -> None:
@@ -128,7 +129,7 @@ def test_a_failed_push_keeps_the_traceback_and_no_process(platform: Platform) ->
     assert info.state is DeploymentState.FAILED
     assert [d.code for d in info.diagnostics] == [Code.INIT_FAILED]
     assert 'raise ValueError("boom")' in (info.diagnostics[0].detail or "")
-    until(lambda: not [p for p in platform.processes() if "chains_runtime" in " ".join(p.cmdline())], 20)
+    until(lambda: not [p for p in platform.processes() if "chains_runtime" in command_line(p)], 20)
     logs = platform.api("GET", f"/v1/chains/{CHAIN}/deployments/{info.id}/logs").text
     assert "boom" in logs
 
@@ -224,5 +225,5 @@ def test_a_deleted_chain_is_gone(platform: Platform) -> None:
 
     assert platform.api("DELETE", f"/v1/chains/{CHAIN}").status_code == 200
 
-    until(lambda: not [p for p in platform.processes() if "chains_runtime" in " ".join(p.cmdline())], 20)
+    until(lambda: not [p for p in platform.processes() if "chains_runtime" in command_line(p)], 20)
     assert platform.api("GET", f"/v1/chains/{CHAIN}").status_code == 404
