@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chains_analysis.cache import AnalysisCache
     from chains_analysis.declarations import declared_chainlets
     from chains_analysis.outcome import CarryPlan, ChainletRef, Reason, StatementPlan, Verdict
+    from chains_analysis.probing import Spot, line_count, spot_at
     from chains_analysis.verdict import carry_plan, judge, warm_up
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Closure",
     "Reason",
     "SourceTree",
+    "Spot",
     "StatementPlan",
     "Verdict",
     "Widening",
@@ -30,7 +32,9 @@ __all__ = [
     "closure",
     "declared_chainlets",
     "judge",
+    "line_count",
     "module_name",
+    "spot_at",
     "warm_up",
 ]
 
@@ -40,7 +44,10 @@ _PLACES: Final = {
     "ChainletRef": "outcome",
     "Reason": "outcome",
     "StatementPlan": "outcome",
+    "Spot": "probing",
     "Verdict": "outcome",
+    "spot_at": "probing",
+    "line_count": "probing",
     "carry_plan": "verdict",
     "declared_chainlets": "declarations",
     "judge": "verdict",

@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from chains_analysis.diff import Comparison, imported_modules
 from chains_analysis.inert import Kind
+from chains_analysis.needs import unbound
 from chains_analysis.nodes import EDGE, SYMBOL, VIEW, Key
 from chains_analysis.outcome import CarryPlan, StatementPlan
 from chains_analysis.symbols import ModuleFacts
@@ -70,15 +71,21 @@ class Carry:
         found |= {key for key in self._nodes if self._comparison.is_changed(key) or self._lost_something(key)}
         for _, statement, _ in self._comparison.broken_imports():
             found.update(statement.keys)
+        for facts in self._modules.values():
+            for statement in facts.statements:
+                if statement.facts.is_for_typing and unbound(self._graph, facts.module, statement):
+                    found.update(statement.keys)
         return found
 
     def _lost_something(self, key: Key) -> bool:
-        """Whether something that the node referred to is gone."""
+        """Whether something that the node referred to is gone, or is different and no longer referred to."""
         before = self._comparison.before
         if before.fingerprint(key) is None:
             return False
-        gone = (d.key for d in before.deps(key) if self._graph.fingerprint(d.key) is None)
-        return any(before.fingerprint(other) is not None for other in gone)
+        old = before.deps(key)
+        if old == self._graph.deps(key):
+            return False  # then what is different spreads from there
+        return any(self._comparison.is_changed(d.key) for d in old)
 
     @cached_property
     def _nodes(self) -> tuple[Key, ...]:

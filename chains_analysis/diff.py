@@ -170,8 +170,11 @@ class Comparison:
         name, module = binding.attribute, binding.module
         if name == "*":
             facts = self.after.resolver.readable(module)
-            is_computed = facts is not None and facts.imports.has_exports and facts.imports.exports is None
-            return is_computed and self.is_changed(Key(SYMBOL, module, "__all__"))
+            if facts is None or facts.imports.exports is not None:
+                return False
+            # without an `__all__`, Python asks the module's `__getattr__` for it
+            asked = "__all__" if facts.imports.has_exports else "__getattr__"
+            return self.is_changed(Key(SYMBOL, module, asked))
         if name is None or not self.after.resolver.binders(module, "__getattr__"):
             return False
         has = (g.resolver.has_attribute(module, name, by_code=False) for g in (self.before, self.after))

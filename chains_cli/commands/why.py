@@ -13,7 +13,9 @@ app = make_typer()
 @command(app)
 def why(
     cli: Cli,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of the chain.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE[:LINE]", help="A file of the chain, or one line of it.")
+    ],
     entrypoint: EntrypointArgument = None,
     *,
     source: Annotated[
@@ -28,20 +30,24 @@ def why(
 ) -> int:
     """Tell which chainlets FILE reaches, and what its edit since a commit would need.
 
-    The same judgement that watch makes on a save. Contacts nobody.
+    With a LINE: which symbol stands there, who reaches it and through what, and what an edit
+    of it would need. The same judgement that watch makes on a save. Contacts nobody.
     """
     from chains_cli.console.why import why_lines
     from chains_cli.operations.source import SourceOptions
+    from chains_cli.operations.why import file_and_line
     from chains_cli.operations.why import why as run
 
+    name, line = file_and_line(file, cli.settings.cwd)
     with cli.console() as console:
         result = run(
-            cli.path(file),
-            cli.path(source or file),
+            cli.path(name),
+            cli.path(source or name),
             entrypoint,
             cli.settings,
             options=SourceOptions(None, (), python),
             since=since,
+            line=line,
             report=console.show,
             environ=cli.world.environ,
         )

@@ -1,20 +1,22 @@
 """Which Chainlets the changes since a commit reach, for people and for CI. Checks nothing out."""
 
 import os
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from chains_analysis import AnalysisCache, Reason, SourceTree
 from chains_cli.events import Report
 from chains_cli.exits import Exit
+from chains_cli.operations.other_files import OtherFiles
+from chains_cli.operations.revision import Revision, short_revision, unknown_revision
 from chains_cli.operations.source import SourceOptions, read_chain
-from chains_cli.operations.why import Impact, git, impact, short_revision, unknown_revision
+from chains_cli.operations.why import Impact, impact, source_tree, with_reasons
 from chains_cli.packaging.reader import WorkspaceReader
 from chains_cli.settings import Settings
+from chains_protocol.errors import DiagnosticsError
 from chains_protocol.patch import Action
-from chains_protocol.spec import ChainletSpec, ChainSpec, LocalSources
+from chains_protocol.spec import ChainletSpec, ChainSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def affected(
         workspace = Path(chain.workspace)
         found = short_revision(workspace, since, environ)
         if found is None:
-            raise unknown_revision(since)
+            raise unknown_revision(workspace, since, environ)
         shown = found
         chains.append(
             AffectedChain(chain.chain_name, str(source), _impacts(chain, workspace, found, environ))
@@ -78,68 +80,34 @@ def affected(
 def _impacts(
     chain: ChainSpec, workspace: Path, revision: str, environ: Mapping[str, str]
 ) -> tuple[Impact, ...]:
-    before = SourceTree(_python_files(workspace, revision, environ))
-    after = WorkspaceReader(workspace).tree
+    reader = WorkspaceReader(workspace)
     cache = AnalysisCache()
+    then = Revision(revision, environ)
+    changed = then.changed_paths(workspace)
     found = []
     for chainlet in chain.chainlets:
         spec = chainlet.spec
         if spec.mock is not None:
             continue
-        name = f"{spec.module.replace('.', '/')}.py"
-        judged = impact(spec, before, after, name, cache)
-        assets = tuple(_asset_reasons(spec, chainlet.sources, workspace, revision, environ))
-        found.append(_with_reasons(judged, assets))
+        after = source_tree(chainlet, reader)
+        roots = (workspace, *map(Path, chainlet.sources.external_package_dirs))
+        before = SourceTree({path: data for root in roots for path, data in then.tree(root, after).items()})
+        judged = _judged(spec, before, after, revision, cache)
+        others = [path for path in changed if path.suffix != ".py"]
+        found.append(with_reasons(judged, OtherFiles(chainlet, reader).reasons(others)))
     return tuple(found)
 
 
-def _with_reasons(judged: Impact, more: tuple[Reason, ...]) -> Impact:
-    action = judged.action
-    for reason in more:
-        action = action.at_least(reason.action)
-    return replace(judged, action=action, reasons=(*more, *judged.reasons))
-
-
-def _asset_reasons(
-    spec: ChainletSpec, sources: LocalSources, workspace: Path, revision: str, environ: Mapping[str, str]
-) -> Iterator[Reason]:
-    """Requirements and data are no code: any difference rebuilds."""
-    watched = (
-        ("requirements", sources.requirements_file, "the requirements changed"),
-        ("data", sources.data_dir, "the files of `data_dir` changed"),
-    )
-    for symbol, path, text in watched:
-        if path and git(workspace, environ, "diff", "--quiet", revision, "--", path) is None:
-            yield Reason(f"{spec.class_name}.{symbol}", spec.file, spec.line, (), text, Action.REBUILT)
-
-
-def _python_files(workspace: Path, revision: str, environ: Mapping[str, str]) -> dict[str, bytes]:
-    """The Python files below the workspace at a commit."""
-    listed = git(workspace, environ, "ls-tree", "-r", "-z", revision, "--", ".") or b""
-    entries = [
-        entry.split("\t", 1) for entry in listed.decode("utf-8", "surrogateescape").split("\0") if entry
-    ]
-    blobs = {path: head.split()[2] for head, path in entries if path.endswith(".py") and " blob " in head}
-    contents = _contents(workspace, list(blobs.values()), environ)
-    return dict(zip(blobs, contents, strict=True))
-
-
-def _contents(workspace: Path, blobs: list[str], environ: Mapping[str, str]) -> Iterator[bytes]:
-    """The bytes of git's blobs, in order; one process for all."""
-    done = subprocess.run(
-        ["git", "-C", str(workspace), "cat-file", "--batch"],
-        env=dict(environ),
-        input="".join(f"{blob}\n" for blob in blobs).encode(),
-        capture_output=True,
-        check=True,
-    )
-    rest = memoryview(done.stdout)
-    position = 0
-    for _ in blobs:
-        end = done.stdout.index(b"\n", position)
-        size = int(done.stdout[position:end].split()[2])
-        yield bytes(rest[end + 1 : end + 1 + size])
-        position = end + size + 2
+def _judged(
+    spec: ChainletSpec, before: SourceTree, after: SourceTree, revision: str, cache: AnalysisCache
+) -> Impact:
+    name = f"{spec.module.replace('.', '/')}.py"
+    try:
+        return impact(spec, before, after, name, cache)
+    except DiagnosticsError as error:  # the files as they are were read by discovery already
+        text = f"what ran at {revision} can't be told: {error.diagnostics[0].message}"
+        reason = Reason(spec.class_name, spec.file, spec.line, (), text, Action.RESTARTED)
+        return Impact(spec.display_name, True, Action.RESTARTED, (reason,))
 
 
 __all__ = ["AffectedChain", "AffectedResult", "affected"]

@@ -75,3 +75,104 @@ def test_without_a_repository_it_still_tells_who_loads_it(tool: Tool) -> None:
     tool.environ["GIT_CEILING_DIRECTORIES"] = str(tool.cwd.parent)
     done = tool.ok("why", "chain.py")
     assert "no commit to compare with" in done.out
+
+
+def line_of(path: Path, text: str) -> int:
+    return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+def asked(tool: Tool, place: str) -> tuple[dict[str, Any], dict[str, tuple[bool, str]]]:
+    result = tool.ok("why", place, "--source", "chain.py", "--output", "json").result
+    return result["asked"], {i["display_name"]: (i["reaches"], i["action"]) for i in result["chainlets"]}
+
+
+def test_a_line_tells_its_symbol_who_reaches_it_and_what_an_edit_needs(tool: Tool, repository: Path) -> None:
+    line = line_of(repository / "scoring.py", "return sum")
+    spot, found = asked(tool, f"scoring.py:{line}")
+    assert (spot["symbol"], spot["what"], spot["at"]) == ("scoring.similarity", "a function", line)
+    assert found == {"Embedder": (False, "unchanged"), "Search": (True, "patched")}
+    text = tool.ok("why", f"scoring.py:{line}:8", "--source", "chain.py").out.splitlines()
+    assert text == [
+        f"scoring.py:{line} in chain glue-and-model: a function, scoring.similarity, lines 6 to 8",
+        "  Embedder: does not load it",
+        "  Search: an edit there would be patched",
+        "      through Search.run_remote → scoring.best_first → scoring.similarity",
+    ]
+    assert asked(tool, f"chain.py:{line_of(repository / 'chain.py', 'self._calls = 0')}")[1] == {
+        "Embedder": (False, "unchanged"),
+        "Search": (True, "reloaded"),
+    }
+    options = line_of(repository / "chain.py", "retries=2")
+    assert asked(tool, f"chain.py:{options}")[1]["Search"] == (True, "patched")
+
+
+@pytest.mark.parametrize("text", ["# note", '"""How two'])
+def test_a_line_outside_of_any_symbol(tool: Tool, repository: Path, text: str) -> None:
+    path = repository / "scoring.py"
+    path.write_text(f"{path.read_text()}\n# note\n")
+    spot, found = asked(tool, f"scoring.py:{line_of(path, text)}")
+    assert spot["symbol"] == ""
+    assert found == {"Embedder": (False, "unchanged"), "Search": (True, "unchanged")}
+    shown = tool.ok("why", f"scoring.py:{line_of(path, text)}", "--source", "chain.py").out
+    assert "changes nothing for any chainlet" in shown
+
+
+def test_a_line_of_a_file_that_nobody_loads(tool: Tool, repository: Path) -> None:
+    (repository / "apart.py").write_text("X = 1\n")
+    assert "no chainlet loads it" in tool.ok("why", "apart.py:1", "--source", "chain.py").out
+
+
+@pytest.mark.parametrize("line", [0, 900])
+def test_a_line_that_is_not_there(tool: Tool, repository: Path, line: int) -> None:
+    done = tool("why", f"scoring.py:{line}", "--source", "chain.py")
+    assert done.code == 1
+    assert f"so there is no line {line}" in done.err
+
+
+def test_a_file_that_is_not_there(tool: Tool, repository: Path) -> None:
+    for place in ("gone.py", "gone.py:3"):
+        done = tool("why", place, "--source", "chain.py", "--since", "HEAD")
+        if place == "gone.py:3":
+            assert (done.code, "error[CH202]: there is no file" in done.err) == (1, True)
+        else:
+            assert "does not load it" in done.out
+
+
+DATA_CHAIN = """import pathlib
+import truss_chains as chains
+from rules import rule
+
+
+class Reader(chains.ChainletBase):
+    remote_config = chains.RemoteConfig(
+        docker_image=chains.DockerImage(
+            data_dir=chains.make_abs_path_here("data"),
+            external_package_dirs=[chains.make_abs_path_here("../outside")],
+        )
+    )
+
+    def run_remote(self) -> str:
+        return rule(pathlib.Path(__file__).with_name("page.txt").read_text())
+"""
+
+
+def test_files_that_are_no_python_and_packages_from_elsewhere(tool: Tool) -> None:
+    cwd = Path(tool.cwd)
+    (cwd / "data").mkdir()
+    (cwd / "data" / "d.txt").write_text("data")
+    (cwd / "page.txt").write_text("page")
+    (cwd / "notes.txt").write_text("notes")
+    (cwd.parent / "outside").mkdir()
+    (cwd.parent / "outside" / "rules.py").write_text("def rule(text):\n    return text\n")
+    (cwd / "chain.py").write_text(DATA_CHAIN)
+    tool.environ["PYTHONPATH"] = str(cwd.parent / "outside")
+    found = {
+        place: asked(tool, f"{place}:1")[1]["Reader"]
+        for place in ("page.txt", "data/d.txt", "notes.txt", "../outside/rules.py")
+    }
+    assert found == {
+        "page.txt": (True, "restarted"),
+        "data/d.txt": (True, "rebuilt"),
+        "notes.txt": (False, "unchanged"),
+        "../outside/rules.py": (True, "patched"),
+    }

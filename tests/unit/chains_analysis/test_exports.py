@@ -63,6 +63,12 @@ def test_a_computed_all_that_changed_may_fail(edit: str) -> None:
     assert judged('__all__ = ["clean", "other"]', edit).action is PATCHED
 
 
+def test_python_asks_getattr_for_all() -> None:
+    helpers = HELPERS.removeprefix('__all__ = ["clean", "other"]')
+    edit = "def __getattr__(name):\n    return 5\n" + helpers
+    assert judged(helpers, edit, helpers=helpers).action is PATCHED
+
+
 def test_a_private_name_is_imported_if_all_says_so() -> None:
     helpers = HELPERS.replace('"other"]', '"_hidden"]') + "\n\ndef _hidden(text):\n    return text\n"
     chain = CHAIN.replace("clean(", "_hidden(")
