@@ -78,6 +78,7 @@ class Follower:
         while is_newer:
             with newer.looking(changed):
                 self.session.run_round(changed)
+            self.companion.after_round()
             if is_newer := newer.is_found:
                 snapshot.changed(changed)  # the next round reads them as they are now
 

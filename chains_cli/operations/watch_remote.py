@@ -13,7 +13,7 @@ from chains_cli.watching.session import WatchSession
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Companion:
     """Handles observations between rounds, in the thread of the rounds.
 
@@ -25,6 +25,7 @@ class Companion:
     chain: str
     report: Report
     has_unsent: Callable[[], bool]
+    _observer: Observer | None = None
 
     @contextmanager
     def observing(self) -> Iterator[None]:
@@ -35,12 +36,17 @@ class Companion:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.handle, observation)
 
-        observer = Observer(self._look, tell)
+        observer = self._observer = Observer(self._look, tell)
         observer.start()
         try:
             yield
         finally:
             observer.stop()
+
+    def after_round(self) -> None:
+        """What could not be sent is sent once the remote answers, however short it was away."""
+        if self._observer is not None and self.has_unsent():
+            self._observer.doubt()
 
     def _look(self, seen: int) -> int:
         """The newest event of the development deployment."""
@@ -59,9 +65,11 @@ class Companion:
                     self.report(events.Step(f"{self.remote.name} can be reached again"))
                     if not self._is_overtaken() and self.has_unsent():
                         self.session.catch_up()
+                        self.after_round()
                 case _:
                     self._is_overtaken()
         except DiagnosticsError as error:  # the next look, or the next save, will say it again
+            self.after_round()
             for diagnostic in error.diagnostics:
                 self.report(events.Found(diagnostic.model_copy(update={"severity": Severity.WARNING})))
 

@@ -26,7 +26,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """It can be reached again."""
+    """It can be reached again; also after a loss that was over before the next look."""
 
 
 Observation = News | Lost | Back
@@ -48,6 +48,7 @@ class Observer:
         self._tell = tell
         self._every_s = every_s
         self._stop = threading.Event()
+        self._doubt = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chains-observer", daemon=True)
 
     def start(self) -> None:
@@ -56,6 +57,10 @@ class Observer:
     def stop(self) -> None:
         """Ends it; a look that is under way is not waited for."""
         self._stop.set()
+
+    def doubt(self) -> None:
+        """Something could not be sent: whoever sent it waits for the next look that succeeds."""
+        self._doubt.set()
 
     def _run(self) -> None:
         seen: int | None = None
@@ -71,7 +76,8 @@ class Observer:
                 pause_s = min(pause_s * 2, LONGEST_S)
             else:
                 pause_s = self._every_s
-                if is_lost:
+                if is_lost or self._doubt.is_set():
+                    self._doubt.clear()
                     self._say(Back())
                 elif seen is not None and newest > seen:
                     self._say(News())

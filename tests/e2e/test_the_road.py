@@ -93,9 +93,9 @@ class Watch:
 
 @contextmanager
 def watching(
-    chains: Chains, source: str = "chain.py", *, end: signal.Signals = signal.SIGINT
+    chains: Chains, source: str = "chain.py", *options: str, end: signal.Signals = signal.SIGINT
 ) -> Iterator[Watch]:
-    process = chains.start("watch", source, "--output", "json")
+    process = chains.start("watch", source, "--output", "json", *options)
     watch = Watch(process)
     try:
         watch.wait("watching", lambda w: bool(w.of("watching")))

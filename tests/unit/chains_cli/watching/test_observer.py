@@ -28,3 +28,16 @@ def test_it_tells_news_a_loss_once_and_the_return() -> None:
     finally:
         observer.stop()
     assert asked[:5] == [0, 4, 4, 6, 6]
+
+
+def test_a_loss_that_was_over_before_the_next_look_is_answered_too() -> None:
+    """Whoever could not send something waits for it."""
+    told: queue.Queue[Observation] = queue.Queue()
+    observer = Observer(lambda seen: 4, told.put, every_s=0.001)
+    observer.start()
+    try:
+        observer.doubt()
+        assert told.get(timeout=5) == Back()
+    finally:
+        observer.stop()
+    assert told.empty()
