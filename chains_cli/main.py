@@ -54,6 +54,7 @@ def _run_script() -> int:
         return run(None, World.real(children))
     finally:
         children.close()
+        gc.freeze()  # all ends now: looking through it for garbage would take a tenth of a short command
 
 
 __all__ = ["main"]
