@@ -4,6 +4,7 @@ An event is a frozen dataclass. Its `type` names it in JSON output; its fields a
 of that JSON object. Operations know nothing of how an event looks.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -215,6 +216,17 @@ def ignore(event: Event) -> None:
     """A `Report` for callers that want the result only."""
 
 
+def in_turn(report: Report) -> Report:
+    """A `Report` that several threads may use."""
+    lock = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with lock:
+            report(event)
+
+    return tell
+
+
 __all__ = [
     "BuildOutput",
     "ChainletChanged",
@@ -236,4 +248,5 @@ __all__ = [
     "UserOutput",
     "Watching",
     "ignore",
+    "in_turn",
 ]

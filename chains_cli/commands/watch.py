@@ -75,20 +75,22 @@ def run_watch(cli: Cli, source: str, entrypoint: str | None, options: "WatchOpti
     from contextlib import closing
 
     from chains_cli.console.watch import watch_lines
+    from chains_cli.events import in_turn
     from chains_cli.operations.watch import read_watched
     from chains_cli.operations.watch import watch as run
 
     with cli.console() as console:
+        report = in_turn(console.show)
         watched = read_watched(  # a chain that is not valid starts no platform
             cli.path(source),
             entrypoint,
             cli.settings,
             options=options,
-            report=console.show,
+            report=report,
             environ=cli.world.environ,
             children=cli.world.children,
         )
         with closing(cli.connect(console.show)) as remote:
-            result = run(watched, remote=remote, report=console.show)
+            result = run(watched, remote=remote, report=report)
         console.fail(result.diagnostics)
         return console.finish(result, lambda p: watch_lines(result, p))

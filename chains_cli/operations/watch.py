@@ -209,7 +209,7 @@ def watch(watched: Watched, *, remote: Remote, report: Report, follow: Saves | N
     Args:
         watched: what `read_watched` found.
         remote: where the development deployment is, or will be made.
-        report: told what happens.
+        report: told what happens, also in other threads than this one.
         follow: where saves come from; the operating system by default.
 
     Raises:

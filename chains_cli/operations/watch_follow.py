@@ -57,10 +57,13 @@ class Follower:
         paths = tuple(str(root.path) for root in snapshot.roots)
         self.report(events.Watching(chain, base.deployment, base.version, paths))
 
+    def _say_slow(self) -> None:
+        self.report(events.Step("this takes a while; saving the file again, or Ctrl-C, gives it up"))
+
     async def _rounds(self, snapshot: Snapshot) -> Snapshot | None:
         """Rounds until the Chain is made of other directories; what to go on with, or None at the end."""
         spec = self.session.state.spec
-        newer = Newer(snapshot.known, self.session.give_up)
+        newer = Newer(snapshot.known, self.session.give_up, self._say_slow)
         async with aclosing(self.saves(snapshot)) as saves:
             async for changed in saves:
                 self._round(changed, snapshot, newer)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.remotes.remote import DEVELOPMENT, Remote
-from chains_cli.watching.observer import Back, Lost, Observation, Observer
+from chains_cli.watching.observer import EVERY_S, Back, Lost, Observation, Observer
 from chains_cli.watching.session import WatchSession
+from chains_protocol.control import Event, EventKind
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 
 
@@ -17,7 +18,8 @@ from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 class Companion:
     """Handles observations between rounds, in the thread of the rounds.
 
-    `has_unsent` tells whether the last round could not reach the remote.
+    What is built is told at once, in the thread of the observer. `has_unsent` tells whether the last
+    round could not reach the remote.
     """
 
     session: WatchSession
@@ -25,6 +27,7 @@ class Companion:
     chain: str
     report: Report
     has_unsent: Callable[[], bool]
+    every_s: float = EVERY_S
     _observer: Observer | None = None
 
     @contextmanager
@@ -36,7 +39,7 @@ class Companion:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.handle, observation)
 
-        observer = self._observer = Observer(self._look, tell)
+        observer = self._observer = Observer(self._look, tell, self.every_s)
         observer.start()
         try:
             yield
@@ -53,7 +56,17 @@ class Companion:
         newest = seen
         for event in self.remote.events(self.chain, DEVELOPMENT, after=seen, follow=False):
             newest = max(newest, event.id)
+            if seen:  # before the first look others were told
+                self._tell_build(event)
         return newest
+
+    def _tell_build(self, event: Event) -> None:
+        """An environment may take minutes, and the round is in the middle of it."""
+        chainlet = event.chainlet or ""
+        if event.kind is EventKind.BUILD_STARTED:
+            self.report(events.Step(f"building the environment of {chainlet} ({event.message})"))
+        elif event.kind is EventKind.BUILD_OUTPUT:
+            self.report(events.BuildOutput(chainlet, event.message))
 
     def handle(self, observation: Observation) -> None:
         """Say what happened, and bring the deployment up to date if that was not possible before."""

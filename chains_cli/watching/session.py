@@ -202,6 +202,8 @@ class WatchSession:
 
     def _round(self, changed: tuple[Path, ...], started: float) -> bool:
         spec, newest = self._newest
+        if not Path(spec.source).is_file():
+            self._discover()  # says so, before something else is missing as well
         packages = self._rebuilder.quick(spec, newest, changed)
         verdicts = judge_sources(self._state.packages, packages, self._cache)
         if self._may_have_another_shape(packages, verdicts):

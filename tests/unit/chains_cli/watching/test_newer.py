@@ -50,6 +50,13 @@ def test_other_files_and_the_same_text_wait_for_the_next_round(tmp_path: Path, s
     assert (given_up, newer.is_found) == ([], False)
 
 
+def test_it_says_once_that_a_round_takes_long(tmp_path: Path, snapshot: Snapshot) -> None:
+    slow = threading.Semaphore(0)
+    with Newer(snapshot.known, lambda: None, slow.release, every_s=0.001).looking([tmp_path / "a.py"]):
+        assert slow.acquire(timeout=10)
+    assert not slow.acquire(blocking=False)
+
+
 def test_a_snapshot_of_other_directories_keeps_what_is_known(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

@@ -105,6 +105,16 @@ def test_a_failing_discovery_keeps_the_last_good_state(bench: Bench) -> None:
     assert bench.actions == {"Model": PATCHED, "Glue": PATCHED}
 
 
+def test_of_a_directory_that_is_gone_the_file_that_was_named_is_missed_first(bench: Bench) -> None:
+    """Not whatever else of it is needed."""
+    missing = Diagnostic(code=Code.SOURCE_NOT_FOUND, message="no file")
+    bench.discovery_error = DiagnosticsError([missing])
+    (bench.root / "chain.py").unlink()
+    (bench.root / "text.py").unlink()
+    assert not bench.session.run_round([bench.root / "chain.py", bench.root / "text.py"])
+    assert (bench.failure, bench.builds) == ((missing,), 0)
+
+
 def test_an_added_chainlet_is_deployed_with_the_others_kept(bench: Bench) -> None:
     bench.write("more.py", MORE)
     bench.spec = chain(
