@@ -4,6 +4,7 @@ Used to decide how much a statement matters to code that does not refer to it.
 """
 
 import ast
+from collections.abc import Iterable
 from enum import StrEnum
 
 from chains_analysis.imports import dotted
@@ -17,6 +18,10 @@ from chains_analysis.vocabulary import (
 )
 
 _NUMBERS = (int, float, complex)
+_DATACLASS_WRITES = frozenset(
+    {"__setattr__", "__delattr__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__slots__"}
+)
+_ENUM_BASES = frozenset({("Enum",), ("IntEnum",), ("StrEnum",), ("Flag",), ("IntFlag",)})
 _CLASS_METHODS = frozenset({"model_rebuild", "update_forward_refs"})
 _GENERICS = frozenset({"list", "dict", "set", "tuple", "frozenset", "type", "deque", "defaultdict"})
 
@@ -180,9 +185,45 @@ def is_inert_inside(node: ast.ClassDef) -> bool:
     """The same, whatever its bases do."""
     if any(k.arg not in ("total", "frozen") for k in node.keywords):
         return False
-    if not all(map(is_inert_decorator, node.decorator_list)):
+    if not all(map(is_inert_decorator, node.decorator_list)) or _may_be_refused(node):
         return False
     return all(map(_is_inert_member, node.body))
+
+
+def _may_be_refused(node: ast.ClassDef) -> bool:
+    """Whether what makes the class may find fault with its body: `dataclass`, an enum, a pydantic model."""
+    values = [n for n in node.body if isinstance(n, ast.Assign | ast.AnnAssign)]
+    named = [n for v in values for n in (v.targets if isinstance(v, ast.Assign) else [v.target])]
+    names = [n.id for n in named if isinstance(n, ast.Name)]
+    functions = {n.name for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    bases = {dotted(b.value if isinstance(b, ast.Subscript) else b)[-1:] for b in node.bases}
+    decorators = {dotted(d.func if isinstance(d, ast.Call) else d)[-1:] for d in node.decorator_list}
+    if ("dataclass",) in decorators and (functions | {*names}) & _DATACLASS_WRITES:
+        return True
+    if ("dataclass",) in decorators and not _has_good_fields(values):
+        return True
+    if bases & _ENUM_BASES:
+        return len(names) != len({*names}) or bool({*names} & functions)
+    if ("BaseModel",) in bases:
+        plain = [
+            t.id for v in values if isinstance(v, ast.Assign) for t in v.targets if isinstance(t, ast.Name)
+        ]
+        return any(name != "model_config" and not name.startswith("_") for name in plain)
+    return False
+
+
+def _has_good_fields(values: Iterable[ast.Assign | ast.AnnAssign]) -> bool:
+    """Whether the fields of a dataclass are in order, and none has a default that all objects would share."""
+    with_default = False
+    for value in values:
+        if not isinstance(value, ast.AnnAssign):
+            continue
+        if value.value is None and with_default:
+            return False
+        with_default = with_default or value.value is not None
+        if is_container(value.value):
+            return False
+    return True
 
 
 def is_inert_decorator(node: ast.expr) -> bool:

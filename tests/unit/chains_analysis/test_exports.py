@@ -139,3 +139,45 @@ def test_a_class_with_a_base_of_the_workspace_is_made_as_before() -> None:
     init = "    def __init__(self, other: Other = chains.depends(Other)): pass\n"
     chain = BASED.replace("class Model(Base):\n", f"class Model(Base):\n{init}")
     assert judged('return text + "!"', 'return text + "?"', chain=chain).action is UNCHANGED
+
+
+UNUSED = """\
+import dataclasses
+import enum
+from pydantic import BaseModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: int
+    y: int = 0
+
+
+class Shade(enum.Enum):
+    DARK = 1
+    LIGHT = 2
+
+
+class Item(BaseModel):
+    text: str
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "action"),
+    [
+        ("    y: int = 0", "    y: int = 0\n    z: int", PATCHED),
+        ("    y: int = 0", "    y: list = []", PATCHED),
+        ("    y: int = 0", "    y: int = 0\n    def __setattr__(self, n, v): pass", PATCHED),
+        ("    y: int = 0", "    y: int = 0\n    z: int = 1", UNCHANGED),
+        ("    LIGHT = 2", "    LIGHT = 2\n    DARK = 3", PATCHED),
+        ("    LIGHT = 2", "    LIGHT = 2\n    def LIGHT(self): pass", PATCHED),
+        ("    LIGHT = 2", "    LIGHT = 2\n    MEDIUM = 3", UNCHANGED),
+        ("    text: str", "    text: str\n    n = 3", PATCHED),
+        ("    text: str", "    text: str\n    n: int = 3\n    model_config = {}\n    _n = 1", UNCHANGED),
+    ],
+)
+def test_a_class_that_may_be_refused_is_tried(old: str, new: str, action: Action) -> None:
+    """No Chainlet uses these classes, but the module that has them is loaded."""
+    tools = UNUSED + TOOLS
+    assert judged(tools, tools.replace(old, new), tools=tools).action is action

@@ -1,7 +1,7 @@
 """A loader for tests: runs source trees in namespaces of their own, and applies carry plans to them.
 
 It does what a replica does with a plan, in the plainest way, so that verdicts can be
-compared with what really happens. A world never touches `sys.modules`.
+compared with what really happens. A world is in `sys.modules` only while it loads.
 """
 
 import ast
@@ -159,11 +159,17 @@ class World:
         self.modules[name] = module
         if path is None:
             return
+        before = sys.modules.get(name)
+        sys.modules[name] = module  # where `dataclasses` looks a class's module up
         try:
             self._run(name, path, module)
         except BaseException:
             del self.modules[name]
             raise
+        finally:
+            del sys.modules[name]
+            if before is not None:
+                sys.modules[name] = before
 
     def _run(self, name: str, path: str, module: types.ModuleType) -> None:
         parsed = ast.parse(self.tree.files[path])
