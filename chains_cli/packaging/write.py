@@ -48,16 +48,32 @@ def _write(package: Package, root: str, first: dict[str, str]) -> None:
     made: set[str] = set()
     for entry in package.manifest.files:
         path = f"{root}/{entry.path}"
-        parent = path.rpartition("/")[0]
-        if parent not in made:
-            made.add(parent)
-            os.makedirs(parent, exist_ok=True)  # noqa: PTH103 (as text)
+        _make_directory(path.rpartition("/")[0], root, made)
         if entry.digest in first and _linked(first[entry.digest], path):
             continue
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor)
-            file.write(package.files[entry.path])
+        _write_file(path, package.files[entry.path])
         first[entry.digest] = path
+
+
+def _make_directory(path: str, root: str, made: set[str]) -> None:
+    """Make `path` and what is missing above it, down from `root`, with one call each."""
+    if path in made:
+        return
+    if path != root:
+        _make_directory(path.rpartition("/")[0], root, made)
+    os.mkdir(path)  # noqa: PTH102 (as text)
+    made.add(path)
+
+
+def _write_file(path: str, data: bytes) -> None:
+    """Without the buffers of a file object: there are thousands of small files."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
 
 
 def _linked(source: str, target: str) -> bool:
