@@ -109,7 +109,8 @@ def _(event: events.RoundFinished, cwd: Path, palette: Palette) -> Sequence[str]
 
 @story_lines.register
 def _(event: events.Explained, cwd: Path, palette: Palette) -> Sequence[str]:
-    lines = [f"    {event.chainlet}: {palette.accent(f'{event.path}:{event.line}')} {event.text}"]
+    place = palette.accent(f"{event.path}:{event.line}")
+    lines = [f"    {event.chainlet}: {event.action}: {place} {event.text}"]
     if len(event.via) > 1:
         lines.append(palette.dim(f"      through {' → '.join(event.via)}"))
     return lines

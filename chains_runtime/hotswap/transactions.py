@@ -20,6 +20,7 @@ from chains_protocol.replica import PrepareReply, PrepareRequest, ReplicaState
 from chains_runtime.failures import load_failure
 from chains_runtime.generation import Generation
 from chains_runtime.hotswap.judging import Judge, Judgement, PackageJudge, handed_over
+from chains_runtime.hotswap.modules import LeftModuleError
 from chains_runtime.hotswap.switch import StaleCode, hand_over
 from chains_runtime.package import OpenPackage, open_package
 from chains_runtime.replica import Replica
@@ -112,6 +113,10 @@ class Patcher:
             return PrepareReply(
                 ok=False, action=request.action, required=refusal.required, reasons=refusal.reasons
             )
+        except LeftModuleError as error:
+            self._clean()
+            reasons = (f"the module `{error.name}` is gone, and this process still has it",)
+            return PrepareReply(ok=False, action=request.action, required=Action.RESTARTED, reasons=reasons)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # whatever user code raises, `SystemExit` among it, is the reply
@@ -326,13 +331,14 @@ def _state(instance: object) -> list[tuple[str, object]]:
 
 def _foreign_stub(running: Generation, generation: Generation) -> str | None:
     """A dependency that only one of the running instance and the new code has; None if there is none."""
-    known = {d.class_name for d in generation.package.spec.dependencies}
-    for dependency in running.package.spec.dependencies:
-        if dependency.class_name not in known:
-            return f"the running instance may hold `{dependency.class_name}`, which is no dependency any more"
-    had = {d.class_name for d in running.package.spec.dependencies}
-    added = sorted(known - had)
-    return f"the running instance was made without `{added[0]}`" if added else None
+    had, has = (
+        {(d.class_name, d.display_name) for d in g.package.spec.dependencies} for g in (running, generation)
+    )
+    for name, _ in sorted(had - has):
+        return f"the running instance may hold `{name}`, which is no dependency any more"
+    for name, _ in sorted(has - had):
+        return f"the running instance was made without `{name}`"
+    return None
 
 
 def _kept_values(generation: Generation) -> list[tuple[str, object]]:

@@ -153,6 +153,9 @@ def test_explain_tells_symbols_and_ways(tool: Tool, remote: MemoryRemote, glue: 
     (why,) = of(told, events.Explained)
     assert (why.chainlet, why.symbol, why.path) == ("Search", "scoring.best_first", "scoring.py")
     assert why.via[0] == "Search.run_remote"
+    first, second = story_lines(why, glue, Palette())
+    assert first.startswith("    Search: patched: scoring.py:11 `scoring.best_first` changed")
+    assert second == "      through Search.run_remote → scoring.best_first"
 
 
 def test_only_selected_chainlets_are_patched(tool: Tool, remote: MemoryRemote, glue: Path) -> None:
