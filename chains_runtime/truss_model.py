@@ -21,7 +21,7 @@ from chains_runtime.endpoint import BadInput, BadResult, Endpoint, input_problem
 from chains_runtime.remote_stub import RemoteStub
 from chains_runtime.signature import CallSignature, Mode, read_signature
 from truss_chains.calling import CURRENT_REQUEST, RequestContext
-from truss_chains.chainlet import chainlet_kind
+from truss_chains.chainlet import chainlet_kind, is_chainlet_class
 from truss_chains.context import (
     SECRET_PLACEHOLDER,
     DeployedServiceDescriptor,
@@ -62,8 +62,11 @@ class ChainletModel:
         self._cls = _find_class(self.module, self.qualname)
         self._chainlet: Any = None  # an object of the user's class
         self._endpoint: Endpoint | None = None
-        name = "predict" if chainlet_kind(self._cls) is ChainletKind.MODEL else "run_remote"
-        self._signature = read_signature(self._cls, name)
+        is_own = is_chainlet_class(self._cls)  # else it is a stand-in, which may leave out types
+        is_model = is_own and chainlet_kind(self._cls) is ChainletKind.MODEL
+        self._signature = read_signature(
+            self._cls, "predict" if is_model else "run_remote", untyped=not is_own
+        )
         self._context = DeploymentContext(
             chainlet_to_service=dict(_services(config)),
             secrets=StoredSecrets(secrets or {}),

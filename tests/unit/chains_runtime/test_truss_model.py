@@ -59,6 +59,10 @@ SOURCE = """
         async def run_remote(self, n: int) -> AsyncIterator[str]:
             for i in range(n):
                 yield str(i)
+
+    class TrussStandIn:
+        async def run_remote(self, text):
+            return text.upper()
 """
 
 
@@ -107,6 +111,13 @@ async def test_inputs_are_validated_and_results_are_plain(make: Make) -> None:
         await leaf.predict({}, REQUEST)
     with pytest.raises(ValueError, match="negative"):
         await leaf.predict({"text": "a", "n": -1}, REQUEST)
+
+
+async def test_a_stand_in_may_be_a_plain_class(make: Make) -> None:
+    """What `--mock NAME=FILE:CLASS` names need not be a Chainlet, nor say its types."""
+    model = make("TrussStandIn")
+    model.load()
+    assert await model.predict({"text": "a"}, REQUEST) == "A"
 
 
 async def test_streams_yield_bytes(make: Make) -> None:
