@@ -7,6 +7,7 @@ inside an old function. A generation loads a module at its first import, exactly
 
 import builtins
 import importlib.util
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,14 @@ from chains_runtime.hotswap.plan import CarryPlanLike, FreshPlan
 from truss_chains.validation import scope
 
 _INIT: Final = "__init__.py"
+
+
+class Facade(ModuleType):
+    """What stands in `sys.modules` for a module of the workspace."""
+
+
+class LeftModuleError(ModuleNotFoundError):
+    """The workspace has lost that module. Whether there is a library of that name, a new process can tell."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +112,21 @@ class ModuleTable:
             return self._successor.import_(name, globals, locals, fromlist, level)
         absolute = _absolute(name, globals, level) if level else name
         if not self.owns(absolute):
+            self._check_not_left(absolute)
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         module = self.load(absolute)
         if not fromlist:
             return self.load(absolute.partition(".")[0])
         self._load_members(module, absolute, fromlist)
         return module
+
+    def _check_not_left(self, name: str) -> None:
+        """Python would find what a former generation left in `sys.modules`, which is no module any more."""
+        parts = name.split(".")
+        for end in range(1, len(parts) + 1):
+            prefix = ".".join(parts[:end])
+            if isinstance(sys.modules.get(prefix), Facade) and self.find(prefix) is None:
+                raise LeftModuleError(f"No module named {prefix!r}", name=prefix)
 
     def _load_members(self, module: ModuleType, name: str, fromlist: Sequence[str]) -> None:
         if not hasattr(module, "__path__"):
@@ -267,4 +285,4 @@ def _absolute(name: str, globals_: Mapping[str, object] | None, level: int) -> s
     return importlib.util.resolve_name("." * level + name, package)
 
 
-__all__ = ["ModuleFile", "ModuleTable"]
+__all__ = ["Facade", "LeftModuleError", "ModuleFile", "ModuleTable"]

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-from chains_runtime.hotswap.modules import ModuleTable
+from chains_runtime.hotswap.modules import Facade, ModuleTable
 
 _STATE: Final = "__chains_facade__"
 
@@ -87,7 +87,7 @@ def _drop(items: list[Any], item: object) -> None:
         items.remove(item)
 
 
-class _Facade(ModuleType):
+class _Facade(Facade):
     """Stands in `sys.modules` for one module of whichever generation is current."""
 
     def __init__(self, name: str, space: ModuleSpace) -> None:

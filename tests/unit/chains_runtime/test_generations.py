@@ -567,3 +567,26 @@ async def test_a_retired_generation_is_freed(start: Start, tmp_path: Path) -> No
     assert await count.value({}) == "a two 2"
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
+
+
+@pytest.mark.parametrize("statement", ["import helper", "from helper import label", "import pkg.helper"])
+async def test_a_module_that_is_gone_can_not_be_imported_though_the_former_generation_has_it(
+    start: Start, tmp_path: Path, statement: str
+) -> None:
+    code = """
+        import truss_chains as chains
+        {statement}
+
+        class Count(chains.ChainletBase):
+            async def run_remote(self) -> str:
+                return "{answer}"
+    """
+    files = {"helper.py": HELPER, "pkg/__init__.py": "", "pkg/helper.py": HELPER}
+    one, two = (code.format(statement=statement, answer=answer) for answer in ("one", "two"))
+    count = await start(write_package(tmp_path / "1", {"chain.py": one, **files}, "Count"), judge=judged())
+
+    reply = await count.prepare(write_package(tmp_path / "2", {"chain.py": two}, "Count"), 2)
+
+    assert (reply.ok, reply.required) == (False, Action.RESTARTED)
+    assert reply.reasons[0].startswith("the module `")
+    assert await count.value({}) == "one"
