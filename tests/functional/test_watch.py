@@ -248,6 +248,27 @@ def test_data_outside_of_the_workspace_is_watched_from_the_save_that_names_it(
     assert (result.version, len(asked)) == (3, 2)
 
 
+def test_an_edit_of_the_ignored_names_is_a_save(tool: Tool, remote: MemoryRemote, glue: Path) -> None:
+    asked: list[Snapshot] = []
+    watched = read_watched(
+        tool.cwd / "chain.py",
+        None,
+        Settings(home=tool.home, cwd=tool.cwd),
+        options=WatchOptions(),
+        report=events.ignore,
+    )
+
+    async def follow(snapshot: Snapshot) -> AsyncGenerator[tuple[Path, ...], None]:
+        asked.append(snapshot)
+        if len(asked) == 1:
+            (glue / ".truss_ignore").write_text("*.tmp\n")
+            yield snapshot.recheck()
+
+    watch(watched, remote=remote, report=events.ignore, follow=follow)
+
+    assert [snapshot.wants(glue / "a.tmp") for snapshot in asked] == [True, False]
+
+
 def test_once_brings_it_up_to_date_and_ends(tool: Tool, remote: MemoryRemote, glue: Path) -> None:
     """An edit made before watching is judged against what runs, and as light as any other."""
     tool.ok("watch", "chain.py", "--once")
