@@ -14,7 +14,7 @@ from typing import Any, Final
 from chains_cli.packaging import findings
 from chains_cli.packaging.config import config_context
 from chains_cli.packaging.distributions import implicit_requirements
-from chains_cli.packaging.ignore import looks_secret
+from chains_cli.packaging.ignore import TRUSS_IGNORE, looks_secret, workspace_rules
 from chains_cli.packaging.reader import Content, WorkspaceReader
 from chains_cli.packaging.render import Renderer
 from chains_cli.packaging.requirements import (
@@ -113,7 +113,10 @@ class TrussWrapper:
             why = f"below the external package directory `{place}`"
             places.append((f"{config.bundled_packages_dir}/", place, why))
         for prefix, place, why in places:
+            own_rules = workspace_rules(place) if (place / TRUSS_IGNORE).is_file() else None
             for path, content in self.reader.directory(place).items():
+                if own_rules is not None and own_rules.match_file(path):
+                    continue
                 if looks_secret(path, content.head):
                     secret.append(str(place / path))
                 else:

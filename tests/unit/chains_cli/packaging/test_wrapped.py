@@ -143,6 +143,20 @@ def test_external_package_directories_are_gathered(write: Write) -> None:
     assert text == "model_name: W\nexternal_package_dirs: []\npython_version: py311\n"
 
 
+def test_its_own_ignore_file_counts(write: Write) -> None:
+    """G-42, G-61."""
+    files = {
+        "t/.truss_ignore": "notes/\n*.bin\n",
+        "t/notes/deep/a.txt": "",
+        "t/data/model.bin": "",
+        "t/data/words.txt": "",
+    }
+    assert {p for p in wrapped(write, "", files, target="truss").files if "/" in p} == {
+        "data/words.txt",
+        "model/model.py",
+    }
+
+
 def test_a_directory_that_is_not_there_is_said(write: Write) -> None:
     """CH202."""
     assert refused(write, "external_package_dirs: [../nowhere]").code is Code.PATH_NOT_FOUND
