@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ for path in sys.argv[1:]:
     except Exception as error:
         wrong[path] = str(error)
 print(json.dumps(wrong))
+"""
+
+FULL_CONFIG = """
+import sys
+from pathlib import Path
+from truss.base.truss_config import TrussConfig
+path = Path(sys.argv[1])
+TrussConfig.from_yaml(path).write_to_yaml_file(path, verbose=True)
+print("null")
 """
 
 
@@ -154,7 +164,7 @@ def server_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     directory = tmp_path_factory.mktemp("server_env") / "venv"
     python = str(directory / "bin" / "python")
-    requirements = str(_templates() / "server" / "requirements.txt")
+    requirements = server_requirements()
     environ = {**os.environ, "UV_SYSTEM_CERTS": "1"}
     for arguments in (
         ["venv", "--quiet", "--python", PYTHON, str(directory)],
@@ -164,6 +174,7 @@ def server_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return python
 
 
+@cache
 def _templates() -> Path:
     program = "import json, truss; print(json.dumps(truss.__path__[0]))"
     return Path(str(run(program))) / "templates"
@@ -205,15 +216,29 @@ def served(tmp_path_factory: pytest.TempPathFactory, server_python: str) -> Iter
         yield lambda name: Served(*found[name], {"authorization": "Api-Key edge"})
 
 
-@contextmanager
-def truss_server(package: Path, app: Path, python: str) -> Iterator[str]:
-    """The layout of a built image: server, config and model in one directory, `packages` on the path."""
+def server_files(package: Path, app: Path) -> Path:
+    """What a built image has: the server's own files, and the package among them."""
     shutil.copytree(_templates() / "server", app)
     shutil.copytree(_templates() / "shared", app / "_truss_shared")
     shutil.copytree(package, app, dirs_exist_ok=True)
-    port = _free_port()
+    if "model_module_dir" not in (app / "config.yaml").read_text():
+        run(FULL_CONFIG, str(app / "config.yaml"))  # a wrapped Truss says what its author said
+    return app
+
+
+def server_requirements() -> str:
+    """The file that names what the Truss server needs."""
+    return str(_templates() / "server" / "requirements.txt")
+
+
+@contextmanager
+def truss_server(package: Path, app: Path, python: str) -> Iterator[str]:
+    """The layout of a built image: server, config and model in one directory, `packages` on the path."""
+    server_files(package, app)
+    port = free_port()
     environ = {
         "PATH": os.environ["PATH"],
+        "HOME": str(app),  # the server keeps a marker there, which only one may have
         "PYTHONPATH": str(app / "packages"),
         "INFERENCE_SERVER_PORT": str(port),
     }
@@ -225,7 +250,7 @@ def truss_server(package: Path, app: Path, python: str) -> Iterator[str]:
 def replica(package: Path, directory: Path) -> Iterator[str]:
     """A replica of ours with one open edge."""
     directory.mkdir()
-    port = _free_port()
+    port = free_port()
     launch = ReplicaLaunch(
         replica_id="r",
         deployment="d",
@@ -259,7 +284,7 @@ def running(
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
