@@ -130,7 +130,9 @@ class Carry:
             if m in self._known and m not in spoiled and not self._lost_something_in(m)
         }
         while True:
-            kept = {m for m in found if self._imports[m] <= found and self._inner(m) <= found}
+            kept = {
+                m for m in found if self._imports[m] <= found and self._inner.get(m, frozenset()) <= found
+            }
             if kept == found:
                 return frozenset(found)
             found = kept
@@ -152,9 +154,14 @@ class Carry:
             found[module] = {name for name in names if name in self._graph.tree.modules}
         return found
 
-    def _inner(self, package: str) -> set[str]:
-        """Modules inside a package, before and now: they are attributes of its module object."""
-        return {m for m in {*self._modules, *self._known} if m.startswith(package + ".")}
+    @cached_property
+    def _inner(self) -> dict[str, set[str]]:
+        """Package -> modules inside, before and now: they are attributes of its module object."""
+        found: dict[str, set[str]] = {}
+        for module in {*self._modules, *self._known}:
+            for package in parents(module):
+                found.setdefault(package, set()).add(module)
+        return found
 
     def _bound_to_unshared(self, shared: frozenset[str]) -> Iterator[Key]:
         """Statements, in modules that are made anew, whose code imports another such module by itself."""

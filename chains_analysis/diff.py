@@ -107,8 +107,15 @@ class Comparison:
             return True
         if key.module in self.same_files and key.kind != EVERYTHING:
             # its own text is the same; only what other modules do to it can differ
-            return self.before.changers(key) != self.after.changers(key)
+            return Key(SYMBOL, key.module, key.name) in self._changed_from_outside
         return self.before.fingerprint(key) != self.after.fingerprint(key)
+
+    @cached_property
+    def _changed_from_outside(self) -> frozenset[Key]:
+        """Symbols that other statements than before may change."""
+        effects = (self.before.effects, self.after.effects)
+        keys = {key for e in effects for found in (e.mutators, e.rebinders) for key in found}
+        return frozenset(key for key in keys if self.before.changers(key) != self.after.changers(key))
 
     @cached_property
     def same_files(self) -> frozenset[str]:
