@@ -131,9 +131,20 @@ class StaleCode:
     def _function_problem(self, name: str, item: types.FunctionType) -> str | None:
         if not self._is_replaced(item.__module__):
             return None
-        if _lookup(self._new, item.__module__, item.__qualname__) is item:
+        if _lookup(self._new, item.__module__, item.__qualname__) is item or self._is_made_by_kept(item):
             return None
         return f"`{name}` holds the function `{item.__qualname__}` of the old code"
+
+    def _is_made_by_kept(self, item: types.FunctionType) -> bool:
+        """Whether it was defined inside a function that the new generation took over as it is."""
+        outer, inside, _ = item.__qualname__.partition(".<locals>.")
+        if not inside:
+            return False
+        maker = _lookup(self._new, item.__module__, outer)
+        is_kept = maker is not None and maker is _lookup(self._old, item.__module__, outer)
+        return (
+            is_kept and isinstance(maker, types.FunctionType) and _holds_code(maker.__code__, item.__code__)
+        )
 
     def _running_problem(self, name: str, item: Any) -> str | None:
         """`item` is a coroutine or generator; their frames have different names."""
@@ -172,6 +183,11 @@ def _lookup(table: ModuleTable, module: str, qualname: str) -> object:
         except TypeError:
             return None
     return found
+
+
+def _holds_code(outer: types.CodeType, inner: types.CodeType) -> bool:
+    inside = (part for part in outer.co_consts if isinstance(part, types.CodeType))
+    return any(part is inner or _holds_code(part, inner) for part in inside)
 
 
 def _is_opaque(item: object) -> bool:

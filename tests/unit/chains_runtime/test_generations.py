@@ -590,3 +590,46 @@ async def test_a_module_that_is_gone_can_not_be_imported_though_the_former_gener
     assert (reply.ok, reply.required) == (False, Action.RESTARTED)
     assert reply.reasons[0].startswith("the module `")
     assert await count.value({}) == "one"
+
+
+CLOSURES = """
+    import truss_chains as chains
+
+    def scaler(by):
+        def scale(n):
+            return n * by
+        return scale
+
+    class Count(chains.ChainletBase):
+        def __init__(self):
+            self.scale = scaler(3)
+        async def run_remote(self, n: int) -> int:
+            return self.scale(n) + 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "action", "answer"),
+    [
+        (("(n) + 1", "(n) + 2"), Action.PATCHED, 8),
+        (("n * by", "n * by * 2"), Action.RELOADED, 13),
+        (("scaler(3)", "(lambda: lambda n: n)()"), Action.RELOADED, 3),
+    ],
+)
+async def test_a_closure_of_a_function_that_is_kept_may_stay_in_the_state(
+    start: Start, tmp_path: Path, edit: tuple[str, str], action: Action, answer: int
+) -> None:
+    """Judged by the analysis: what made the closure did not change, so its code is what it would be now."""
+    count = await start(write_package(tmp_path / "1", {"chain.py": CLOSURES}, "Count"))
+    reply = await count.patch(
+        write_package(tmp_path / "2", {"chain.py": CLOSURES.replace(*edit)}, "Count"), 2
+    )
+    assert (reply.action, await count.value({"n": 2})) == (action, answer)
+
+
+async def test_a_closure_of_a_method_goes_with_its_class(start: Start, tmp_path: Path) -> None:
+    source = CLOSURES.replace("scaler(3)", "lambda n: n * 3")
+    count = await start(write_package(tmp_path / "1", {"chain.py": source}, "Count"))
+    edited = source.replace("(n) + 1", "(n) + 2")
+    reply = await count.patch(write_package(tmp_path / "2", {"chain.py": edited}, "Count"), 2)
+    assert (reply.action, await count.value({"n": 2})) == (Action.RELOADED, 8)
