@@ -14,6 +14,7 @@ from chains_protocol.errors import Diagnostic
 from chains_protocol.replica import ReplicaLaunch, ReplicaState, ReplicaStatus
 from chains_protocol.routes import ReplicaRoutes
 from chains_protocol.rpc import Revision
+from chains_runtime.collecting import IdleCollection
 from chains_runtime.failures import UserPaths, load_failure
 from chains_runtime.generation import Generation
 from chains_runtime.guard import CallWatch
@@ -65,6 +66,7 @@ class Replica:
         self.admin = TokenSet((launch.admin_token,))
         self.slots = Slots(package.spec.compute.predict_concurrency, queue_limit)
         self.watch = CallWatch()
+        self._collection = IdleCollection(lambda: self.in_flight == 0)
         self.paths = UserPaths(_author_root(launch.user_root, package))
         self.space = ModuleSpace(_running_table)
         self.outbound = Outbound(lambda: self.routes, Client(), asyncio.get_running_loop(), callee_wait_s)
@@ -196,6 +198,7 @@ class Replica:
         following = self.generations[position + 1]
         self.generations = self.generations[:position] + self.generations[position + 1 :]
         generation.table.forward_to(following.table)
+        self._collection.ask()
 
     def pool(self) -> Executor:
         """Threads for sync methods (R-07), started with the first of them."""
@@ -264,6 +267,7 @@ class Replica:
     def close(self) -> None:
         """Take the replica out of this interpreter."""
         self.watch.close()
+        self._collection.close()
         self.siblings.close()
         self.outbound.close()
         self.space.close()

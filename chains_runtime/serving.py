@@ -95,8 +95,10 @@ async def serve(
 async def _load(replica: Replica, patcher: Patcher, websockets: WebSocketServer) -> None:
     if replica.package.spec.endpoint.is_websocket:
         websockets.load()
-    # A full collection stops every call for as long as it looks at objects, and ours stay.
+    # A full collection stops every call for as long as it looks at objects, and ours stay. The next
+    # ones come when their number has grown by a share of what this one finds: soon, and short.
     gc.freeze()
+    gc.collect()
     await replica.load()
     # Later, when the replicas that were started together are no longer in each other's way.
     await asyncio.sleep(WARM_UP_AFTER_S)
