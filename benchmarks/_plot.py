@@ -66,7 +66,7 @@ def _panel(panel: Panel) -> Iterable[str]:
         _, down = at(0, y)
         yield f'<text x="{_LEFT - 5}" y="{down + 4:.1f}" text-anchor="end">{y:.2f}</text>'
     yield f'<text x="{right}" y="{bottom + 30}" text-anchor="end">{escape(panel.x_label)}</text>'
-    yield f'<text x="6" y="{_TOP - 4}">{escape(panel.y_label)}</text>'
+    yield f'<text x="{_LEFT + 6}" y="{_TOP + 8}">{escape(panel.y_label)}</text>'
     start, slope = fit(panel.points)
     (x1, y1), (x2, y2) = at(0, max(start, 0)), at(largest_x, max(start + slope * largest_x, 0))
     yield f'<path class="fit" d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"/>'
