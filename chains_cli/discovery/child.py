@@ -22,6 +22,7 @@ import importlib.machinery
 import json
 import os
 import sys
+import time
 from types import ModuleType
 from typing import Any
 
@@ -72,7 +73,8 @@ def main() -> None:
     why = _why_unusable()
     failure = _load(os.path.dirname(os.path.dirname(here))) if why is None else None  # noqa: PTH120
     request = _request()
-    faulthandler.dump_traceback_later(request["hang_dump_s"], file=fault_fd)
+    left_s = max(request["hang_dump_at_s"] - time.monotonic(), 0.05)  # loading may have taken long
+    faulthandler.dump_traceback_later(left_s, file=fault_fd)
     if why is not None:
         answer: dict[str, object] = {"unusable": why}
     elif failure is not None:

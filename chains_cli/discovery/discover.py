@@ -8,6 +8,7 @@ standard input, and with a pipe for the reply that its prints cannot reach.
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,7 +70,8 @@ class _Request:
     placeholders: tuple[str, ...] = ()
     hang_dump_s: float = 0.0
 
-    def to_json(self) -> str:
+    def to_json(self, now_s: float) -> str:
+        """The line; `now_s` is the monotonic time, which all processes of a machine share."""
         return json.dumps(
             {
                 "source": str(self.source),
@@ -80,7 +82,7 @@ class _Request:
                     for m in self.mocks
                 ],
                 "placeholders": list(self.placeholders),
-                "hang_dump_s": self.hang_dump_s,
+                "hang_dump_at_s": now_s + self.hang_dump_s,
             }
         )
 
@@ -126,7 +128,7 @@ def discover(
     for _ in range(_MAX_ROUNDS):
         output.start_round()
         child = children.take(child_command(interpreter), environ)
-        end = child.ask(request.to_json(), report_output=output.line, timeout_s=timeout_s)
+        end = child.ask(request.to_json(time.monotonic()), report_output=output.line, timeout_s=timeout_s)
         answer = _answer(end, request, timeout_s)
         if answer.unusable is not None:
             if interpreter.origin in (Origin.OPTION, Origin.OWN):
