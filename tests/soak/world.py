@@ -19,6 +19,7 @@ from chains_cli.watching.handing import judged_step
 from chains_platform.replicas.client import ReplicaClient
 from chains_platform.secrets.tokens import Tokens
 from chains_protocol.digest import bytes_digest, tree_digest
+from chains_protocol.errors import DiagnosticsError
 from chains_protocol.manifest import SPEC_FILE, ChainManifest, FileEntry, PackageManifest
 from chains_protocol.patch import Action, JudgedStep, PatchOutcome
 from chains_protocol.replica import ReplicaStatus
@@ -111,12 +112,16 @@ class World(Platform):
         return self.patch(self.chain(code), dict.fromkeys(self.hops, action))
 
     def judged(self, before: str, after: PackageManifest) -> JudgedStep | None:
-        """As `chains watch` has it judged: once for all Chainlets of a file."""
+        """As `chains watch` has it judged: once for all Chainlets of a file; None of what is no Python."""
         codes = self._codes.get(before), self._codes.get(after.digest)
         old, new = (SourceTree({"chain.py": code or b""}) for code in codes)
         spec = after.spec
         ref = ChainletRef(spec.display_name, spec.module, spec.qualname, spec.endpoint.method_name)
-        return judged_step(judge(old, new, ref, self._analysis), before, after.digest)
+        try:
+            verdict = judge(old, new, ref, self._analysis)
+        except DiagnosticsError:  # a watch stops there; the replica is to find out by itself
+            return None
+        return judged_step(verdict, before, after.digest)
 
     @property
     def url(self) -> str:
