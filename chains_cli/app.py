@@ -85,7 +85,9 @@ class PlainCommand(TyperCommand):
 
 def _argument_name(param: Any) -> str:  # Any: a click parameter
     """`SOURCE`, or `[ENTRYPOINT]` if it may be left out."""
-    name = str(param.metavar or param.name).strip("[]").upper()
+    name = str(param.metavar or param.name).upper()
+    if name.startswith("["):  # how others write that it may be left out
+        name = name.removeprefix("[").removesuffix("]")
     return name if param.required else f"[{name}]"
 
 

@@ -20,7 +20,11 @@ def why(
     *,
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="SOURCE", help="The file that declares the chain. Default: FILE."),
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help="The file that declares the chain. Default: FILE, else the one near it.",
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -34,6 +38,7 @@ def why(
     of it would need. The same judgement that watch makes on a save. Contacts nobody.
     """
     from chains_cli.console.why import why_lines
+    from chains_cli.operations.declaring import declaring_file
     from chains_cli.operations.source import SourceOptions
     from chains_cli.operations.why import file_and_line
     from chains_cli.operations.why import why as run
@@ -42,7 +47,7 @@ def why(
     with cli.console() as console:
         result = run(
             cli.path(name),
-            cli.path(source or name),
+            cli.path(source) if source else declaring_file(cli.path(name)),
             entrypoint,
             cli.settings,
             options=SourceOptions(None, (), python),

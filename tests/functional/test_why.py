@@ -176,3 +176,21 @@ def test_files_that_are_no_python_and_packages_from_elsewhere(tool: Tool) -> Non
         "notes.txt": (False, "unchanged"),
         "../outside/rules.py": (True, "patched"),
     }
+
+
+def test_the_file_that_declares_the_chain_is_found(tool: Tool, repository: Path) -> None:
+    """Beside the file that was asked about, or above it in the repository."""
+    beside = tool.ok("why", "scoring.py").out
+    assert beside == tool.ok("why", "scoring.py", "--source", "chain.py").out
+    (repository / "more").mkdir()
+    (repository / "more" / "words.py").write_text("X = 1\n")
+    assert "Search: does not load it" in tool.ok("why", "more/words.py").out
+
+
+def test_several_chains_beside_a_file_are_told(tool: Tool, repository: Path) -> None:
+    shutil.copy(repository / "chain.py", repository / "other.py")
+    done = tool("why", "scoring.py")
+    assert done.code == 1
+    assert "error[CH155]: `scoring.py` may belong to several chains: `chain.py`, `other.py`" in done.err
+    assert "--source chain.py" in done.err
+    assert tool.ok("why", "chain.py").code == 0
