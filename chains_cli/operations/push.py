@@ -142,7 +142,7 @@ def push_prepared(
     result = PushResult(
         packages.chain_name, plan=plan, dry_run=options.dry_run, input_schema=prepared.input_schema
     )
-    if options.dry_run or (options.if_changed and _runs_already(plan)):
+    if options.dry_run or (options.if_changed and plan.unchanged):
         return _not_executed(result, plan, options, remote)
     with _taken_back(result.chain, options, remote, report):
         outcome = execute(plan, packages, remote, _PlanTeller(report))
@@ -201,15 +201,10 @@ def _not_executed(result: PushResult, plan: Plan, options: PushOptions, remote: 
     if errors:
         raise DiagnosticsError(errors)
     deployment = plan.current
-    if options.if_changed and deployment is None and plan.current_deployment and _runs_already(plan):
+    if options.if_changed and deployment is None and plan.current_deployment and plan.unchanged:
         deployment = remote.deployment(plan.chain_name, plan.current_deployment)
-    return replace(result, deployment=deployment, unchanged=_runs_already(plan))
-
-
-def _runs_already(plan: Plan) -> bool:
-    """Whether every Chainlet runs as it is; an environment may still have to point there."""
-    moves = (UploadBlobs, StartChainlet, StopChainlet)
-    return plan.current_deployment is not None and not any(isinstance(step, moves) for step in plan.steps)
+    url = url_of(deployment, options.target_environment) if deployment and options.if_changed else ""
+    return replace(result, deployment=deployment, url=url, unchanged=plan.unchanged)
 
 
 def _settled(result: PushResult, deployment: DeploymentInfo, environment: str | None) -> PushResult:

@@ -177,10 +177,40 @@ def test_a_development_deployment(tool: Tool, remote: MemoryRemote, hello: str) 
 
 
 def test_if_changed_does_nothing_for_what_runs(tool: Tool, remote: MemoryRemote, hello: str) -> None:
-    tool.ok("push", hello)
+    tool.ok("push", hello, "--promote")
     done = tool.ok("push", hello, "--if-changed", "--promote", "-o", "json")
     assert done.result["unchanged"] is True
-    assert remote.chain("hello").deployments[0].environments == ()
+    assert done.result["url"].endswith("/hello/production/run_remote")
+    assert len(remote.chain("hello").deployments) == 1
+
+
+def test_if_changed_promotes_what_runs_elsewhere(tool: Tool, remote: MemoryRemote, hello: str) -> None:
+    tool.ok("push", hello)
+    done = tool.ok("push", hello, "--if-changed", "--promote", "-o", "json")
+    assert done.result["unchanged"] is False
+    assert remote.chain("hello").deployments[0].environments == ("production",)
+
+
+def test_an_older_deployment_that_still_serves_is_not_what_runs(
+    tool: Tool, remote: MemoryRemote, hello: str
+) -> None:
+    """Its Chainlets can be kept, and yet the newest deployment is another one."""
+
+    class Reverted(MemoryRemote):
+        def plan(self, chain: str, request: Any) -> Any:
+            return super().plan(chain, request).model_copy(update={"unchanged": False, "current": None})
+
+        def deploy(self, chain: str, request: Any) -> Any:
+            asked.append(chain)
+            return super().deploy(chain, request)
+
+    asked: list[str] = []
+    tool.remote = Reverted()
+    tool.ok("push", hello)
+    dry = tool.ok("push", hello, "--dry-run", "-o", "json")
+    done = tool.ok("push", hello, "--if-changed", "-o", "json")
+    assert [dry.result["unchanged"], done.result["unchanged"]] == [False, False]
+    assert asked == ["hello", "hello"]
 
 
 def test_a_remote_that_is_gone_exits_4(tool: Tool, remote: MemoryRemote, hello: str) -> None:
