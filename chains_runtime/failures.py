@@ -62,7 +62,7 @@ def load_failure(
             location=_location(error, paths, roots),
             detail=user_traceback(error, paths, roots),
             chainlet=chainlet,
-            help="correct the code at this place and deploy it again",
+            help="correct the code at this place, then save or push it again",
         ),
     )
 
