@@ -8,6 +8,7 @@ generation; `find_stale` looks.
 
 import asyncio
 import functools
+import gc
 import logging
 import types
 from collections import deque
@@ -32,9 +33,11 @@ _ATOMS: Final = frozenset(
         range,
         slice,
         type(Ellipsis),
-        types.ModuleType,
     }
 )
+_PLAIN: Final = frozenset({dict, list, tuple, set, frozenset, deque})
+_C_MODULES: Final = frozenset({"builtins", "itertools", "functools", "_functools", "operator", "collections"})
+_FRAMES: Final = (types.FrameType, types.TracebackType)
 _OPAQUE: Final = (
     types.ModuleType,
     asyncio.AbstractEventLoop,
@@ -99,7 +102,11 @@ class StaleCode:
         while waiting:
             name, item = waiting.popleft()
             kind = type(item)
-            if kind in _ATOMS or id(item) in self._seen or _is_opaque(item):
+            if kind in _ATOMS or id(item) in self._seen:
+                continue
+            if kind is types.ModuleType and self._is_old_module(item):
+                return f"`{name}` holds the module `{vars(item)['__name__']}`, which is new"
+            if _is_opaque(item):
                 continue
             self._seen.add(id(item))
             looked_at += 1
@@ -155,6 +162,10 @@ class StaleCode:
             return None
         return f"`{name}` holds a coroutine or generator that runs old code"
 
+    def _is_old_module(self, item: object) -> bool:
+        name = vars(item).get("__name__")
+        return self._old.modules.get(str(name)) is item and self._is_replaced(name)
+
     def _is_replaced(self, module: object) -> bool:
         """Whether the new generation has another module of that name, so objects of it may be old."""
         old = self._old.modules.get(str(module))
@@ -199,14 +210,13 @@ def _is_opaque(item: object) -> bool:
 
 def _parts(item: object) -> Iterator[object]:
     """What an object holds: items of containers, attributes, parts of callables."""
-    if isinstance(item, dict):
-        yield from tuple(item.keys())
-        yield from tuple(item.values())
-    elif isinstance(item, list | tuple | set | frozenset | deque):
-        yield from tuple(item)
+    if isinstance(item, dict | list | tuple | set | frozenset | deque):
+        yield from _items(item)
     elif isinstance(item, types.FunctionType):
         yield from (cell.cell_contents for cell in item.__closure__ or () if _is_filled(cell))
         yield from item.__defaults__ or ()
+        yield from (item.__kwdefaults__ or {}).values()
+        yield from tuple(vars(item).values())
     elif isinstance(item, types.MethodType):
         yield from (item.__self__, item.__func__)
     elif isinstance(item, asyncio.Task):
@@ -215,6 +225,23 @@ def _parts(item: object) -> Iterator[object]:
         yield from (item.func, item.args, item.keywords)
     elif not isinstance(item, type):
         yield from _attributes(item)
+        if _is_of_interpreter(item):
+            yield from gc.get_referents(item)
+
+
+def _items(item: Any) -> Iterator[object]:
+    if isinstance(item, dict):
+        yield from tuple(dict.keys(item))
+        yield from tuple(dict.values(item))
+    else:
+        yield from tuple(item)
+    if type(item) not in _PLAIN:  # a `defaultdict`'s factory, attributes of a class of the user's
+        yield from _attributes(item)
+
+
+def _is_of_interpreter(item: object) -> bool:
+    """Whether it is an object such as `map(f, ...)`, which shows what it holds only to the collector."""
+    return type(item).__module__ in _C_MODULES and not isinstance(item, (*_RUNNING, *_FRAMES))
 
 
 def _is_filled(cell: types.CellType) -> bool:

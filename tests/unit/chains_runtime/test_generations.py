@@ -633,3 +633,65 @@ async def test_a_closure_of_a_method_goes_with_its_class(start: Start, tmp_path:
     edited = source.replace("(n) + 1", "(n) + 2")
     reply = await count.patch(write_package(tmp_path / "2", {"chain.py": edited}, "Count"), 2)
     assert (reply.action, await count.value({"n": 2})) == (Action.RELOADED, 8)
+
+
+HELD = """
+    import collections, itertools
+    import truss_chains as chains
+    import helper
+
+    def keyworded(make):
+        def use(*, make=make):
+            return make()
+        return use
+
+    class Count(chains.ChainletBase):
+        async def run_remote(self) -> str:
+            if not hasattr(self, "held"):
+                self.held = HELD
+            return READ
+
+        def spare(self) -> int:
+            return 1
+"""
+LABEL = """
+    def label(n=0):
+        return "a"
+"""
+
+
+@pytest.mark.parametrize(
+    ("held", "read"),
+    [
+        ("map(helper.label, itertools.count())", "next(self.held)"),
+        ("enumerate(helper.label(n) for n in itertools.count())", "next(self.held)[1]"),
+        ("itertools.chain.from_iterable(helper.label(n) for n in itertools.count())", "next(self.held)"),
+        ("collections.defaultdict(helper.label)", "self.held.pop(1, '') or self.held[1]"),
+        ("keyworded(helper.label)", "self.held()"),
+        ("helper", "self.held.label()"),
+    ],
+)
+async def test_old_code_is_found_wherever_the_state_keeps_it(
+    start: Start, tmp_path: Path, held: str, read: str
+) -> None:
+    """A call put it there, so only the replica can see it."""
+    chain = HELD.replace("HELD", held).replace("READ", read)
+    count = await start(write_package(tmp_path / "1", {"chain.py": chain, "helper.py": LABEL}, "Count"))
+    assert await count.value({}) == "a"
+    edited = LABEL.replace('"a"', '"b"')
+    reply = await count.patch(
+        write_package(tmp_path / "2", {"chain.py": chain, "helper.py": edited}, "Count"), 2
+    )
+    assert (reply.action, await count.value({})) == (Action.RELOADED, "b"), reply
+    assert "`self.held` holds" in reply.reasons[-1]
+
+
+async def test_a_held_module_that_did_not_change_may_stay(start: Start, tmp_path: Path) -> None:
+    chain = HELD.replace("HELD", "(helper, collections)").replace("READ", "self.held[0].label()")
+    count = await start(write_package(tmp_path / "1", {"chain.py": chain, "helper.py": LABEL}, "Count"))
+    await count.value({})
+    edited = chain.replace("return 1", "return 2")
+    reply = await count.patch(
+        write_package(tmp_path / "2", {"chain.py": edited, "helper.py": LABEL}, "Count"), 2
+    )
+    assert (reply.action, await count.value({})) == (Action.PATCHED, "a"), reply
