@@ -46,15 +46,19 @@ def init(directory: Path, template: Template, root: Path | None = None) -> InitR
     """Copy a template into `directory`, which is made, or is empty.
 
     Raises:
-        DiagnosticsError: CH207 if there is something already.
+        DiagnosticsError: CH207 if there is something already, or it can't be written.
     """
     source = (root or template_root()) / "init" / template.value
     _check_free(directory)
     files = _files(source)
-    for name in files:
-        target = directory / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, target)
+    try:
+        for name in files:
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise _refused(f"`{directory}` cannot be written: {why}") from error
     return InitResult(str(directory), template, tuple(files))
 
 
@@ -70,8 +74,12 @@ def _check_free(directory: Path) -> None:
         message = f"the directory `{directory}` is not empty"
     else:
         return
+    raise _refused(message)
+
+
+def _refused(message: str) -> DiagnosticsError:
     remedy = "name a new or an empty directory, for example `chains init my_chain`"
-    raise DiagnosticsError([Diagnostic(code=Code.OUTPUT_NOT_EMPTY, message=message, help=remedy)])
+    return DiagnosticsError([Diagnostic(code=Code.OUTPUT_NOT_EMPTY, message=message, help=remedy)])
 
 
 __all__ = ["EXAMPLE_INPUTS", "SOURCE_NAME", "InitResult", "Template", "init"]

@@ -9,6 +9,7 @@ from chains_cli.packaging.package import ChainPackages, Package
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 
 _DIRECTORY_PREFIX = "chainlet_"
+_DRAFT_PREFIX = ".writing-"
 
 
 def write_packages(packages: ChainPackages, out_dir: Path) -> tuple[Path, ...]:
@@ -22,12 +23,24 @@ def write_packages(packages: ChainPackages, out_dir: Path) -> tuple[Path, ...]:
         The directories, dependencies first.
 
     Raises:
-        DiagnosticsError: CH207 if `out_dir` holds anything but earlier packages.
+        DiagnosticsError: CH207 if `out_dir` holds anything but earlier packages, or can't be written.
     """
-    _check_out_dir(out_dir)
+    try:
+        _check_out_dir(out_dir)
+        return _write_all(packages, out_dir)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise _refused(
+            f"`{out_dir}` cannot be written: {why}", "name a directory that you can write"
+        ) from error
+
+
+def _write_all(packages: ChainPackages, out_dir: Path) -> tuple[Path, ...]:
     out_dir.mkdir(parents=True, exist_ok=True)
+    for left in out_dir.glob(f"{_DRAFT_PREFIX}*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
     written: list[Path] = []
-    with tempfile.TemporaryDirectory(dir=out_dir, prefix=".writing-") as temporary:
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix=_DRAFT_PREFIX) as temporary:
         names = [f"{_DIRECTORY_PREFIX}{package.manifest.spec.class_name}" for package in packages]
         first: dict[str, str] = {}
         for name, package in zip(names, packages, strict=True):
@@ -89,20 +102,17 @@ def _check_out_dir(out_dir: Path) -> None:
     if not out_dir.exists():
         return
     foreign = (
-        sorted(entry.name for entry in out_dir.iterdir() if not entry.name.startswith(_DIRECTORY_PREFIX))
+        sorted(e.name for e in out_dir.iterdir() if not e.name.startswith((_DIRECTORY_PREFIX, _DRAFT_PREFIX)))
         if out_dir.is_dir()
         else [out_dir.name]
     )
     if foreign:
-        raise DiagnosticsError(
-            [
-                Diagnostic(
-                    code=Code.OUTPUT_NOT_EMPTY,
-                    message=f"`{out_dir}` holds something else already: `{foreign[0]}`",
-                    help="name a directory that does not exist or is empty",
-                )
-            ]
-        )
+        message = f"`{out_dir}` holds something else already: `{foreign[0]}`"
+        raise _refused(message, "name a directory that does not exist or is empty")
+
+
+def _refused(message: str, remedy: str) -> DiagnosticsError:
+    return DiagnosticsError([Diagnostic(code=Code.OUTPUT_NOT_EMPTY, message=message, help=remedy)])
 
 
 __all__ = ["write_packages"]

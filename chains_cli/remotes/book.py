@@ -99,15 +99,17 @@ def read_book(home: Path) -> RemoteBook:
     """The remotes of a home; none if there is no file.
 
     Raises:
-        DiagnosticsError: CH302 if others may read the file, CH306 if it is damaged.
+        DiagnosticsError: CH302 if others may read the file, CH306 if it is damaged or can't be read.
     """
     path = book_path(home)
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # what the home is, is the platform's to tell
         return RemoteBook()
+    except OSError as error:
+        raise _unusable(path, "read", error) from error
     if mode & 0o077:
         raise DiagnosticsError(
             [
@@ -125,9 +127,20 @@ def read_book(home: Path) -> RemoteBook:
 
 
 def write_book(home: Path, book: RemoteBook) -> None:
-    """Replace the file as a whole; only its owner may read it, from the first byte on."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Replace the file as a whole; only its owner may read it, from the first byte on.
+
+    Raises:
+        DiagnosticsError: CH306 if it can't be written.
+    """
     path = book_path(home)
+    try:
+        _write(path, book)
+    except OSError as error:
+        raise _unusable(path, "written", error) from error
+
+
+def _write(path: Path, book: RemoteBook) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_suffix(f".{os.getpid()}")
     data = {
         "schema": _SCHEMA,
@@ -149,6 +162,11 @@ def _parse(data: Any) -> RemoteBook:  # Any: whatever JSON the file holds
         for name, r in data["remotes"].items()
     }
     return RemoteBook(remotes, str(data["chosen"]))
+
+
+def _unusable(path: Path, what: str, error: OSError) -> DiagnosticsError:
+    why = (error.strerror or str(error)).lower()
+    return _wrong(f"`{path}` can't be {what}: {why}", "name a directory of your own with CHAINS_HOME")
 
 
 def _wrong(message: str, help_: str) -> DiagnosticsError:

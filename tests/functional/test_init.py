@@ -49,6 +49,12 @@ def test_it_refuses_what_is_not_empty(tool: Tool, name: str) -> None:
     assert [p.name for p in (tool.cwd / "occupied").iterdir()] == ["note.txt"]
 
 
+def test_it_tells_that_a_directory_cannot_be_written(tool: Tool) -> None:
+    (tool.cwd / "file").write_text("mine")
+    done = tool("init", "file/below")
+    assert (done.code, done.err.partition(": ")[0]) == (1, "error[CH207]")
+
+
 @pytest.mark.parametrize("template", list(Template))
 def test_a_template_is_a_valid_chain_of_its_name(tool: Tool, template: Template) -> None:
     tool.ok("init", "it", "--template", template.value)

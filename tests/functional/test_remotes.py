@@ -44,6 +44,20 @@ def test_use_chooses_and_remove_goes_back_to_local(tool: Tool) -> None:
     assert tool.ok("remote", "list", "-o", "json").result["remotes"][0]["chosen"]
 
 
+def test_a_home_that_cannot_hold_remotes_is_told(tool: Tool) -> None:
+    """A file in its place holds none; a remote that cannot be kept is refused."""
+    Path(tool.home).write_text("not a directory")
+    assert len(tool.ok("remote", "list", "-o", "json").result["remotes"]) == 1
+    done = tool("remote", "add", "lab", "--url", URL, stdin="s3cret")
+    assert (done.code, done.err.partition(": ")[0]) == (1, "error[CH306]")
+
+
+def test_remotes_that_cannot_be_read_are_told(tool: Tool) -> None:
+    (Path(tool.home) / "remotes.json").mkdir(parents=True)
+    done = tool("remote", "list")
+    assert (done.code, done.err.partition(": ")[0]) == (1, "error[CH306]")
+
+
 @pytest.mark.parametrize(
     ("argv", "stdin", "code"),
     [

@@ -666,6 +666,25 @@ def test_a_directory_that_holds_something_else_is_not_touched(write: Write, tmp_
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["below-a-file", "dangling"])
+def test_a_directory_that_cannot_be_made_is_told(write: Write, tmp_path: Path, name: str) -> None:
+    """CH207."""
+    packages = build_packages(chain(write({"chain.py": ""}), chainlet("A")))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DiagnosticsError) as caught:
+        write_packages(packages, tmp_path / "file" / "out" if name == "below-a-file" else tmp_path / name)
+    assert caught.value.diagnostics[0].code is Code.OUTPUT_NOT_EMPTY
+    assert "cannot be written: " in caught.value.diagnostics[0].message
+
+
+def test_what_a_killed_run_left_is_no_obstacle(write: Write, tmp_path: Path) -> None:
+    packages = build_packages(chain(write({"chain.py": ""}), chainlet("A")))
+    (tmp_path / "out" / ".writing-x" / "chainlet_A").mkdir(parents=True)
+    write_packages(packages, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["chainlet_A"]
+
+
 def test_the_digest_covers_the_settings(write: Write) -> None:
     root = write({"chain.py": ""})
     one = build_packages(chain(root, chainlet(compute=ComputeSpec(cpu_count=1)))).package("Hello")
