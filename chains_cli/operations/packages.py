@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from chains_cli import events
 from chains_cli.events import Report
 from chains_cli.exits import Exit
+from chains_cli.operations.places import in_workspace, places_in
 from chains_cli.operations.source import SourceOptions, read_chain
 from chains_cli.settings import Settings
 from chains_protocol.spec import ChainSpec
@@ -66,7 +67,7 @@ def prepare(
     loading.join()
     packages = _build(spec, settings, target)
     for note in packages.notes:
-        report(events.Found(note))
+        report(events.Found(in_workspace(note, spec.workspace)))
     return Prepared(spec, packages)
 
 
@@ -85,7 +86,8 @@ def _build(spec: ChainSpec, settings: Settings, target: "Target") -> "ChainPacka
 
     digests = KeptDigests(settings.home / "cache" / "digests.json")
     reader = WorkspaceReader(Path(spec.workspace), ContentCache(digests=digests))
-    packages = build_packages(spec, reader=reader, target=target)
+    with places_in(spec.workspace):
+        packages = build_packages(spec, reader=reader, target=target)
     digests.save()
     return packages
 

@@ -14,6 +14,7 @@ from chains_cli.events import Report
 from chains_cli.exits import Exit
 from chains_cli.operations.inspect import PRODUCTION, url_of
 from chains_cli.operations.packages import Prepared, prepare, report_files
+from chains_cli.operations.places import in_workspace, places_in
 from chains_cli.operations.progress import wait_until_settled
 from chains_cli.operations.source import SourceOptions
 from chains_cli.planning.events import PlanEvent, UploadProgress
@@ -126,6 +127,13 @@ def push_prepared(
     clock: Callable[[], float] = time.monotonic,
 ) -> PushResult:
     """`push` for packages that are built already."""
+    with places_in(prepared.spec.workspace):
+        return _pushed(prepared, options, remote, report, clock)
+
+
+def _pushed(
+    prepared: Prepared, options: PushOptions, remote: Remote, report: Report, clock: Callable[[], float]
+) -> PushResult:
     packages = prepared.packages
     wish = DeployWish(
         kind=DeploymentKind.DEVELOPMENT if options.development else DeploymentKind.PUBLISHED,
@@ -137,7 +145,7 @@ def push_prepared(
     plan = make_plan(packages, remote.plan(packages.chain_name, plan_request(packages, wish)), wish)
     for diagnostic in plan.diagnostics:
         if diagnostic.severity is not Severity.ERROR:
-            report(events.Found(diagnostic))
+            report(events.Found(in_workspace(diagnostic, prepared.spec.workspace)))
     _report_plan(plan, prepared, report, detail=not options.dry_run)
     result = PushResult(
         packages.chain_name, plan=plan, dry_run=options.dry_run, input_schema=prepared.input_schema

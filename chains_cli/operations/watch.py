@@ -13,6 +13,7 @@ from chains_cli.discovery.process import Children
 from chains_cli.events import Report
 from chains_cli.exits import Exit, diagnostics_exit
 from chains_cli.operations.packages import Prepared
+from chains_cli.operations.places import in_workspace, places_in
 from chains_cli.operations.progress import wait_until_settled
 from chains_cli.operations.push import PushOptions, push_prepared
 from chains_cli.operations.source import SourceOptions, read_chain
@@ -21,6 +22,7 @@ from chains_cli.operations.watch_remote import Companion
 from chains_cli.operations.watch_roots import watch_roots
 from chains_cli.packaging.build import build_packages
 from chains_cli.packaging.package import ChainPackages
+from chains_cli.packaging.reader import WorkspaceReader
 from chains_cli.remotes.remote import DEVELOPMENT, Remote
 from chains_cli.settings import Settings
 from chains_cli.watching import events as watching
@@ -194,13 +196,18 @@ def read_watched(
     _check_selection(spec, options.chainlets)
     # before the first build: a save during the first push must not be missed
     snapshot = Snapshot(watch_roots(spec, settings.home))
-    rebuilder = Rebuilder(lambda chain, reader: build_packages(chain, reader=reader))
+    rebuilder = Rebuilder(_build)
     packages = rebuilder.full(spec)
     for note in packages.notes:
-        report(events.Found(note))
+        report(events.Found(in_workspace(note, spec.workspace)))
     return Watched(
         spec, packages, rebuilder, snapshot, discover, children.give_up, options, settings.home, smoke
     )
+
+
+def _build(chain: ChainSpec, reader: WorkspaceReader) -> ChainPackages:
+    with places_in(chain.workspace):
+        return build_packages(chain, reader=reader)
 
 
 def watch(watched: Watched, *, remote: Remote, report: Report, follow: Saves | None = None) -> WatchResult:

@@ -33,6 +33,28 @@ def test_everything_that_is_wrong_is_told_at_once(
     golden(f"check-{format}", text.replace(f'"version": "{tool_version()}"', '"version": "0"'))
 
 
+REQUIRES = """import truss_chains as chains
+
+
+@chains.mark_entrypoint
+class Here(chains.ChainletBase):
+    remote_config = chains.RemoteConfig(docker_image=chains.DockerImage(pip_requirements=["%s"]))
+
+    async def run_remote(self) -> str:
+        return __import__("json" + "").dumps(1)
+"""
+
+
+@pytest.mark.parametrize(("requirement", "code"), [("../mine", "CH203"), ("six", "CH206")])
+def test_what_packaging_finds_is_placed_for_who_stands_elsewhere(
+    tool: Tool, requirement: str, code: str
+) -> None:
+    """Packages know a file by its path below the workspace; a reader in another directory does not."""
+    (tool.cwd / "sub").mkdir()
+    (tool.cwd / "sub" / "chain.py").write_text(REQUIRES % requirement)
+    assert f"title={code},file=sub/chain.py,line=" in tool("check", "sub/chain.py", "--format", "github").out
+
+
 def test_types_adds_what_mypy_finds_at_its_place(tool: Tool, program: Program) -> None:
     """CH130 beside the other codes, with line and column; the rule of mypy is named."""
     path = program("cli_typing_faults.py")

@@ -10,7 +10,7 @@ import pytest
 
 from chains_cli.remotes.memory import MemoryRemote
 from chains_protocol.control import DeploymentKind, DeploymentState
-from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location
 from chains_protocol.manifest import ChainManifest
 
 Tool = Any  # the fixture of conftest.py
@@ -211,6 +211,23 @@ def test_an_older_deployment_that_still_serves_is_not_what_runs(
     done = tool.ok("push", hello, "--if-changed", "-o", "json")
     assert [dry.result["unchanged"], done.result["unchanged"]] == [False, False]
     assert asked == ["hello", "hello"]
+
+
+def test_what_a_remote_refuses_is_placed_for_who_stands_elsewhere(tool: Tool, hello: str) -> None:
+    class Refusing(MemoryRemote):
+        def plan(self, chain: str, request: Any) -> Any:
+            spec = request.manifest.packages[0].spec
+            found = Diagnostic(
+                code=Code.GPU_MISSING, message="no GPU", location=Location(path=spec.file, line=spec.line)
+            )
+            return super().plan(chain, request).model_copy(update={"diagnostics": (found,)})
+
+    tool.remote = Refusing()
+    (tool.cwd / "sub").mkdir()
+    (tool.cwd / hello).rename(tool.cwd / "sub" / hello)
+    done = tool("push", f"sub/{hello}")
+    assert done.code == 3
+    assert f"--> sub/{hello}:" in done.err
 
 
 def test_a_remote_that_is_gone_exits_4(tool: Tool, remote: MemoryRemote, hello: str) -> None:
