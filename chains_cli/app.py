@@ -4,7 +4,8 @@
 is asked for, and loads its operation when it runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -91,6 +92,18 @@ def _argument_name(param: Any) -> str:  # Any: a click parameter
     return name if param.required else f"[{name}]"
 
 
+class Interrupted(BaseException):
+    """Ctrl-C while a command line was read or its command loaded; Typer would end without a word."""
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted from error
+
+
 class LazyGroup(TyperGroup):
     """The root: lists commands from `COMMANDS`, loads the one that is asked for."""
 
@@ -98,6 +111,16 @@ class LazyGroup(TyperGroup):
         super().__init__(**attrs)
         for entry in COMMANDS:
             self.add_command(TyperCommand(entry.name, help=entry.help, rich_help_panel=entry.panel))
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:  # Any: click's classes
+        """As Typer does."""
+        with _told():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:  # Any: click's classes
+        """As Typer does."""
+        with _told():
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # Any: click's classes
         """Replace the placeholder by the real command."""
@@ -181,6 +204,7 @@ __all__ = [
     "CONTEXT",
     "SHARED_PANEL",
     "Entry",
+    "Interrupted",
     "LazyGroup",
     "PlainCommand",
     "UsageError",

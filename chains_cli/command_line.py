@@ -29,7 +29,7 @@ def run(argv: Sequence[str] | None = None, world: World | None = None) -> int:
         return _usage(error, argv, world)
     except SystemExit as error:  # Click ends so when a reader has closed the pipe
         return _pipe_closed(error, world)
-    except typer.Abort:  # a prompt that was answered with no, or interrupted
+    except (typer.Abort, app.Interrupted):  # the former: a prompt that was answered with no
         return _failed(KeyboardInterrupt(), argv, world)
     except Exception as error:
         return _failed(error, argv, world)

@@ -5,11 +5,13 @@ import platform
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 from chains_cli.console import open_console
+from chains_cli.console.console import OutputLost
 from chains_cli.exits import Exit, diagnostics_exit
 from chains_cli.settings import Settings, World
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, sort_diagnostics
@@ -23,6 +25,8 @@ def report_failure(error: BaseException, settings: Settings, world: World) -> in
     if isinstance(error, BrokenPipeError):
         _silence_stdout(world)
         return Exit.BROKEN_PIPE
+    if isinstance(error, OutputLost):
+        return _output_lost(error, world)
     if isinstance(error, KeyboardInterrupt):
         diagnostics: tuple[Diagnostic, ...] = ()
         code = Exit.INTERRUPTED
@@ -38,7 +42,19 @@ def report_failure(error: BaseException, settings: Settings, world: World) -> in
             console.end(code, diagnostics)
     except BrokenPipeError:
         _silence_stdout(world)
+    except OutputLost as lost:
+        return _output_lost(lost, world)
     return code
+
+
+def _output_lost(error: OutputLost, world: World) -> int:
+    """Nobody got the result, so the status must not be that of a success."""
+    _silence_stdout(world)
+    why = (error.strerror or "").lower()
+    with suppress(OSError):
+        world.stderr.write(f"error: the output cannot be written: {why}\n")
+        world.stderr.flush()
+    return Exit.BROKEN_PIPE
 
 
 def _silence_stdout(world: World) -> None:

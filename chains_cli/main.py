@@ -5,6 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
     from chains_cli.settings import World
 
@@ -44,6 +45,7 @@ def _run_script() -> int:
     import os
     import sys
 
+    _open_closed(sys, os)
     from chains_cli.discovery.early import start_early
 
     children = start_early(sys.argv[1:], os.environ)
@@ -55,6 +57,13 @@ def _run_script() -> int:
     finally:
         children.close()
         gc.freeze()  # all ends now: looking through it for garbage would take a tenth of a short command
+
+
+def _open_closed(sys: ModuleType, os: ModuleType) -> None:
+    """A standard stream that the caller closed is an empty one; its number must not go to another file."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (no `pathlib` yet; lives as long as we do)
 
 
 __all__ = ["main"]

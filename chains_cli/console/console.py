@@ -14,6 +14,20 @@ from chains_cli.settings import Output, Settings
 from chains_protocol.errors import Diagnostic, Severity
 
 
+class OutputLost(OSError):
+    """What the tool says cannot be written, to a full disk for example; a closed pipe is none."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(error.errno, error.strerror) from error
+
+
 class Result(Protocol):
     """What an operation returns: a dataclass that knows its exit status."""
 
@@ -52,7 +66,8 @@ class TextConsole:
 
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Item):
-            self._write_item(event.value)
+            with _writing():
+                self._write_item(event.value)
         elif isinstance(event, events.LogWritten | events.Line):
             self._print(self._stdout, story_lines(event, self._settings.cwd, self._out))
         elif not self._is_muted(event):
@@ -72,8 +87,9 @@ class TextConsole:
         pass
 
     def close(self) -> None:
-        self._stdout.flush()
-        self._stderr.flush()
+        with _writing():
+            self._stdout.flush()
+            self._stderr.flush()
 
     def _is_muted(self, event: events.Event) -> bool:
         if isinstance(event, events.Found):
@@ -102,9 +118,10 @@ class TextConsole:
         self._print(self._stdout, (value_text(value, pretty=False),))
 
     def _print(self, stream: TextIO, lines: Iterable[str]) -> None:
-        for line in lines:
-            stream.write(line + "\n")
-        stream.flush()
+        with _writing():
+            for line in lines:
+                stream.write(line + "\n")
+            stream.flush()
 
 
 class JsonConsole:
@@ -135,7 +152,8 @@ class JsonConsole:
         self._line("result", {"ok": exit_code == 0, "exit_code": int(exit_code), **found})
 
     def close(self) -> None:
-        self._stdout.flush()
+        with _writing():
+            self._stdout.flush()
 
     def _diagnostic(self, diagnostic: Diagnostic) -> None:
         self._line("diagnostic", {"diagnostic": diagnostic})
@@ -143,8 +161,9 @@ class JsonConsole:
     def _line(self, type_: str, values: dict[str, Any]) -> None:  # Any: JSON values
         from chains_cli.console.encode import json_line
 
-        self._stdout.write(json_line(type_, values) + "\n")
-        self._stdout.flush()
+        with _writing():
+            self._stdout.write(json_line(type_, values) + "\n")
+            self._stdout.flush()
 
 
 def make_console(settings: Settings, stdout: TextIO, stderr: TextIO) -> Console:
@@ -173,4 +192,13 @@ def relative(path: Path, cwd: Path) -> str:
     return path.relative_to(cwd).as_posix() if path.is_relative_to(cwd) else str(path)
 
 
-__all__ = ["Console", "JsonConsole", "Result", "TextConsole", "make_console", "open_console", "relative"]
+__all__ = [
+    "Console",
+    "JsonConsole",
+    "OutputLost",
+    "Result",
+    "TextConsole",
+    "make_console",
+    "open_console",
+    "relative",
+]

@@ -1,5 +1,7 @@
 """What ends a command otherwise: bugs of ours, interruptions, readers that go away."""
 
+import errno
+import io
 import json
 import subprocess
 import sys
@@ -9,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from chains_cli.app import Interrupted as AppInterrupted
+from chains_cli.app import LazyGroup
+from chains_cli.command_line import run
 from chains_cli.failures import redact
 from chains_cli.remotes.memory import MemoryRemote
+from chains_cli.settings import World
 
 Tool = Any  # the fixture of conftest.py
 Program = Callable[[str], Path]
@@ -29,6 +35,44 @@ class Interrupted(MemoryRemote):
 class NoReader(MemoryRemote):
     def chains(self) -> Any:
         raise BrokenPipeError
+
+
+class Full(io.StringIO):
+    """Standard output, redirected to a disk that is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_output_that_cannot_be_written_is_told_and_no_success(tool: Tool, output: str) -> None:
+    err = io.StringIO()
+    world = World({}, tool.cwd, io.StringIO(), Full(), err, connect=lambda *_: MemoryRemote())
+    assert run(["list", "--output", output], world) == 141
+    assert err.getvalue() == "error: the output cannot be written: no space left on device\n"
+
+
+@pytest.mark.parametrize("method", ["parse_args", "resolve_command"])
+def test_an_interruption_before_the_command_runs_has_a_result_too(method: str) -> None:
+    """A Ctrl-C while the command line is read, or the command's module is loaded."""
+
+    def interrupt(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    group = type("Group", (LazyGroup,), {method: interrupt})(name="chains")
+    with pytest.raises(AppInterrupted):
+        group.main(["list"], standalone_mode=False)
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_may_be_closed(tmp_path: Path, closed: str) -> None:
+    program = "import sys; from chains_cli.main import main; sys.exit(main())"
+    command = f'"{sys.executable}" -c "{program}" remote list --output json {closed}'
+    done = subprocess.run(
+        ["sh", "-c", command], env={"CHAINS_HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count('"type": "result"') == (">&-" not in closed.replace("2>&-", ""))
 
 
 def test_a_bug_of_ours_exits_70_and_names_a_report(tool: Tool) -> None:
