@@ -142,7 +142,12 @@ class Carry:
         if module in self._comparison.same_files:
             return False
         old = self._comparison.before.resolver.readable(module)
-        return old is None or _outline(old) != _outline(self._modules[module])
+        new = self._modules[module]
+        return (
+            old is None
+            or _outline(old) != _outline(new)
+            or (self._graph.docs_matter and old.docs != new.docs)
+        )
 
     @cached_property
     def _imports(self) -> dict[str, set[str]]:

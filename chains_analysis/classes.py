@@ -33,6 +33,8 @@ class Member:
     """A method that stores into its class."""
     is_declaration: bool = False
     """An annotation without a value."""
+    is_cached: bool = False
+    """A `cached_property`: the instance keeps what it returned."""
     constructor: Constructor | None = None
     """What an `__init__` does with its parameters."""
 
@@ -116,6 +118,7 @@ def _members(node: ast.stmt, position: int, within: _ClassBody) -> Iterator[Memb
             head_uses,
             uses,
             is_plain=is_plain,
+            is_cached=any(dotted(d)[-1:] == ("cached_property",) for d in node.decorator_list),
             changes_class=uses.changes_class or (is_on_class and bool(uses.own_stored | uses.own_changed)),
             constructor=constructor_of(node, within, head_uses, fingerprint) if is_init else None,
         )

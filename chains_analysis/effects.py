@@ -8,6 +8,7 @@ they are its *mutators*, and it depends on them. A name that some function rebin
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
+from chains_analysis.classes import ClassFacts
 from chains_analysis.inert import Kind, Mutability, is_plain_base
 from chains_analysis.nodes import MODULE, SYMBOL, Hit, Key
 from chains_analysis.resolution import Resolver
@@ -135,8 +136,9 @@ class LoadEffects:
                     found |= {
                         h.key for h in self._resolver.resolve(key.module, ref) if self._may_change(ref, h)
                     }
-        hooks = {hit.key for hit in self._subclass_hooks(module, statement)}
-        return found | {key for key in hooks if key.kind == SYMBOL and self._has_hook(key)}
+            if self._changes_itself(key):
+                found.add(key)
+        return found | set(self._hooked(module, statement))
 
     def _run_keys(self, module: str, statement: Statement) -> set[Key]:
         """Symbols whose code may run while a statement is executed."""
@@ -145,7 +147,7 @@ class LoadEffects:
             for hit in self._resolver.resolve(module, ref) if ref.use & _EXECUTING else ():
                 if hit.key.kind == SYMBOL:
                     found |= {hit.key, *(h.key for h in self._run(hit.key) if h.key.kind == SYMBOL)}
-        return found
+        return found | {hit.key for hit in self._subclass_hooks(module, statement) if hit.key.kind == SYMBOL}
 
     def _executed_refs(self, module: str, statement: Statement) -> Iterator[Ref]:
         uses = statement.facts.uses
@@ -174,18 +176,42 @@ class LoadEffects:
         return self._executed[key]
 
     def _subclass_hooks(self, module: str, statement: Statement) -> Iterator[Hit]:
-        """What making a subclass runs: `__init_subclass__` and its like in workspace bases."""
+        """What making a subclass runs: `__init_subclass__`, metaclasses and their like of workspace bases."""
+        for key in self._hooked(module, statement):
+            yield Hit(key)
+            yield from self._run(key)
+
+    def _hooked(self, module: str, statement: Statement) -> Iterator[Key]:
+        """The workspace bases of a class that notice that it is made."""
         for name in statement.facts.names if statement.kind is Kind.CLASS else ():
             for owner in self._resolver.family(module, name)[1:]:
-                key = Key(SYMBOL, *owner)
-                if self._has_hook(key):
-                    yield Hit(key)
-                    yield from self._run(key)
+                facts = self._class_facts(Key(SYMBOL, *owner))
+                if self._asks_for_subclasses or (
+                    facts is not None and (facts.has_keywords or facts.named("__init_subclass__"))
+                ):
+                    yield Key(SYMBOL, *owner)
 
-    def _has_hook(self, key: Key) -> bool:
+    @cached_property
+    def _asks_for_subclasses(self) -> bool:
+        """Whether some code lists subclasses; then each of them is a part of its bases."""
+        opaque = (o for facts in self.modules for s in facts.statements for o in s.facts.uses.opaque)
+        return any("__subclasses__" in found.why for found in opaque)
+
+    def _changes_itself(self, key: Key) -> bool:
+        """Whether code of a class changes the class, or a value in it, through its first parameter."""
+        facts = self._class_facts(key)
+        if facts is None:
+            return False
+        values = {m.name for m in facts.members if m.kind is Kind.VALUE and not m.is_fixed}
+        values -= {m.name for m in facts.members if m.is_declaration}
+        bodies = [m.body for m in facts.members if m.kind is Kind.FUNCTION]
+        stored = {name for body in bodies for name in body.own_stored}
+        changed = {name for body in bodies for name in body.own_changed}
+        return any(m.changes_class for m in facts.members) or bool(values & changed - stored)
+
+    def _class_facts(self, key: Key) -> ClassFacts | None:
         binder = self._resolver.class_of(key.module, key.name)
-        facts = binder.facts.class_facts if binder is not None else None
-        return facts is not None and bool(facts.named("__init_subclass__"))
+        return binder.facts.class_facts if binder is not None else None
 
     def _rebound_by(self, module: str, statement: Statement) -> Iterator[Key]:
         for ref in statement.facts.uses.call:

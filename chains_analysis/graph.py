@@ -10,6 +10,7 @@ from chains_analysis.fingerprints import hash_of
 from chains_analysis.handles import Constructor, Handle
 from chains_analysis.inert import Kind
 from chains_analysis.nodes import (
+    DOCS,
     EDGE,
     EVERYTHING,
     HEAD,
@@ -186,6 +187,8 @@ class Graph:
         """The edges of a piece of code, those to its own class's members aside."""
         for ref in uses.all:
             yield from (Dep(self._full(ref, hit)) for hit in self.resolver.resolve(module, ref))
+        if uses.reads_docs:
+            yield Dep(Key(DOCS))
         for found in uses.opaque:
             yield Dep(Key(MODULE, module) if found.own_module else Key(EVERYTHING), found)
 
@@ -272,6 +275,8 @@ class Graph:
                 return hash_of(sorted(facts.bindings))
             case "everything":
                 return hash_of(self.tree.modules)
+            case "docs":
+                return hash_of(f"{facts.module}:{facts.docs}" for facts in self.effects.modules)
             case "export":
                 return self._export_fingerprint(key)
         parts = self.class_facts(key.module, key.name)

@@ -132,9 +132,11 @@ class Unit:
 
     @cached_property
     def init(self) -> Reach:
-        """What an instance's construction depends on; a dependency that it only keeps is not among it."""
+        """What an instance's construction, and what it caches, depends on; not what it only keeps."""
         roots = [
-            key for key, member in self.members if member.kind is Kind.FUNCTION and _is_special(member.name)
+            key
+            for key, member in self.members
+            if member.kind is Kind.FUNCTION and (_is_special(member.name) or member.is_cached)
         ]
         return reach(roots if self.family else [self.symbol], self._neighbours)
 

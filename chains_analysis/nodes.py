@@ -6,6 +6,7 @@ SYMBOL: Final = "symbol"
 STATEMENT: Final = "statement"
 MODULE: Final = "module"
 EVERYTHING: Final = "everything"
+DOCS: Final = "docs"
 EDGE: Final = "edge"
 VIEW: Final = "view"
 HEAD: Final = "head"
@@ -20,6 +21,7 @@ class Key(NamedTuple):
 
     SYMBOL: all that a module binds to a name. STATEMENT: a top-level statement that binds
     none. MODULE: a module as an object, hence all its names. EVERYTHING: all code there is.
+    DOCS: the docstrings of all modules.
     EDGE: what a caller of a Chainlet depends on. VIEW: a class as a type, without the bodies
     of its methods. HEAD, MEMBER, SIGNATURE: parts of the judged Chainlet's own classes. WIRE:
     how a parameter of an `__init__` calls its dependency; "__init__.x" in `member`, or
@@ -41,6 +43,7 @@ class Hit(NamedTuple):
 
 
 __all__ = [
+    "DOCS",
     "EDGE",
     "EVERYTHING",
     "EXPORT",

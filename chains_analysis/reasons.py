@@ -4,7 +4,18 @@ from chains_analysis.diff import Comparison
 from chains_analysis.graph import Graph
 from chains_analysis.impact import Reach
 from chains_analysis.needs import unbound
-from chains_analysis.nodes import EDGE, EVERYTHING, EXPORT, HEAD, MODULE, SIGNATURE, STATEMENT, WIRE, Key
+from chains_analysis.nodes import (
+    DOCS,
+    EDGE,
+    EVERYTHING,
+    EXPORT,
+    HEAD,
+    MODULE,
+    SIGNATURE,
+    STATEMENT,
+    WIRE,
+    Key,
+)
 from chains_analysis.outcome import ChainletRef, Reason
 from chains_analysis.symbols import ImportBinding, ModuleFacts, Statement
 from chains_protocol.patch import Action
@@ -146,6 +157,8 @@ class Narrator:
                 return key.module
             case "everything":
                 return "all code"
+            case "docs":
+                return "all docstrings"
             case "statement":
                 path, line = self._place(key)
                 return f"{path}:{line}"
@@ -174,6 +187,8 @@ class Narrator:
             return f"the statement at {name}"
         if key.kind == MODULE:
             return f"the set of names in {name}"
+        if key.kind == DOCS:
+            return "the docstring of a module"
         return "the set of modules" if key.kind == EVERYTHING else name
 
     def _how(self, key: Key) -> str:

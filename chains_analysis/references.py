@@ -21,7 +21,9 @@ from chains_analysis.scopes import (
 )
 from chains_analysis.uses import ELEMENT, Ref, Role, Use
 from chains_analysis.vocabulary import (
+    DOC_KEYWORDS,
     PURE_BUILTINS,
+    READING_METHODS,
     REFLECTION,
 )
 
@@ -262,6 +264,8 @@ class UseReader(Collector):
             self._argument(argument, role, is_edge=name == "depends" and position == 0)
         for keyword in node.keywords:
             self._argument(keyword.value, role, is_edge=name == "depends" and keyword.arg == "chainlet_cls")
+            if keyword.arg in DOC_KEYWORDS:
+                self.flags.add("docs")
 
     def _argument(self, node: ast.expr, role: Role, is_edge: bool) -> None:
         if is_edge:
@@ -273,6 +277,8 @@ class UseReader(Collector):
         """Handle the builtins that matter; True if the call needs no further look."""
         if name in ("globals", "locals", "vars", "dir") and not node.args:
             self.give_up(node, f"calls `{name}()`", own_module=True)
+        elif name in ("exec", "eval") and node.args and isinstance(node.args[0], ast.Constant):
+            self.give_up(node, f"calls `{name}`", own_module=True)
         elif name == "__import__" and node.args and isinstance(node.args[0], ast.Constant):
             self._module_by_name(node.args[0].value)
         elif name in ("getattr", "hasattr", "setattr", "delattr") and len(node.args) >= 2:
@@ -326,7 +332,8 @@ class UseReader(Collector):
         elif _is_call_of(base, "super"):
             self.own_member(tuple(parts), use)
         else:
-            if use & Use.STORE and _is_call_of(base, "type"):
+            changes = use & Use.STORE or (use & Use.CALL and parts[1:] and parts[-1] not in READING_METHODS)
+            if changes and _is_call_of(base, "type"):
                 self.flags.add("class")
             self.expression(base, Use.PASS if use else Use.READ)
 

@@ -121,6 +121,12 @@ class ModuleFacts:
     def binders(self, name: str) -> tuple[Statement, ...]:
         return tuple(self.statements[i] for i in self.bindings.get(name, ()))
 
+    @property
+    def docs(self) -> str:
+        """Stands for the module's own docstring; empty if it has none."""
+        first = self.statements[0] if self.statements else None
+        return first.facts.fingerprint if first is not None and first.kind is Kind.NOTHING else ""
+
 
 StatementCache = MutableMapping[object, StatementFacts]
 

@@ -120,12 +120,22 @@ REFLECTION_ATTRIBUTES: Final = frozenset(
     {"__subclasses__", "__globals__", "__builtins__", "f_globals", "f_locals"}
 )
 
-DOC_ATTRIBUTES: Final = frozenset({"__doc__", "getdoc", "cleandoc"})
+DOC_ATTRIBUTES: Final = _words(
+    """
+    __doc__ getdoc cleandoc render_doc help getsource getsourcelines model_json_schema
+    models_json_schema json_schema schema schema_json
+    """
+)
+"""Names of what reads docstrings; a schema describes a class by its docstring."""
+
+DOC_KEYWORDS: Final = _words("response_format response_model output_type result_type tools")
+"""Arguments of libraries that describe a class or function to a model by its docstring."""
 
 __all__ = [
     "CHANGING_METHODS",
     "CONTAINER_CALLS",
     "DOC_ATTRIBUTES",
+    "DOC_KEYWORDS",
     "IMMUTABLE_CALLS",
     "INERT_CALLS",
     "INERT_DECORATORS",

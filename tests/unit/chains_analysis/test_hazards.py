@@ -48,6 +48,12 @@ def judged(chain: str, old: str, new: str, helpers: str = HELPERS, **more: str) 
     return judge(*trees, ChainletRef("Model", "chain", "Model"))
 
 
+def made_anew(verdict: Verdict, module: str, name: str) -> bool:
+    """Whether a new generation executes the statement that binds a name."""
+    plans = verdict.carry.modules.get(module, ())
+    return module not in verdict.carry.shared and any(name in p.names and not p.carry for p in plans)
+
+
 def test_the_plain_case_is_a_patch() -> None:
     assert judged(chainlet(), "text.strip()", "text.lower()").action is PATCHED
 
@@ -145,11 +151,68 @@ def test_a_module_as_a_value_is_all_of_the_module() -> None:
 
 
 def test_subclasses_found_by_reflection() -> None:
-    helpers = HELPERS + "\n\nclass Base: pass\n\n\nclass One(Base):\n    n = 1\n"
+    """The base is made anew with them, else it would list the former ones, too."""
+    helpers = HELPERS + "\n\nclass Base: pass\n"
     found = judged(
-        chainlet(run="return [c.n for c in helpers.Base.__subclasses__()]"), "n = 1", "n = 2", helpers
+        chainlet(run="return [c.n for c in helpers.Base.__subclasses__()]", top="import more"),
+        "n = 1",
+        "n = 2",
+        helpers,
+        more="from helpers import Base\n\n\nclass One(Base):\n    n = 1\n",
     )
+    assert found.action is PATCHED
+    assert made_anew(found, "helpers", "Base")
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "class Base(metaclass=Kind): pass",
+        "class Origin(metaclass=Kind): pass\n\n\nclass Base(Origin): pass",
+    ],
+)
+@pytest.mark.parametrize(("old", "new"), [("n = 1", "n = 2"), ("class One(Base):\n    n = 1\n", "")])
+def test_a_metaclass_that_keeps_what_it_makes(base: str, old: str, new: str) -> None:
+    """Classes of a base elsewhere are entered without being named anywhere."""
+    kind = (
+        "class Kind(type):\n    made = {}\n    def __init__(cls, name, *_):\n        cls.made[name] = cls\n"
+    )
+    found = judged(
+        chainlet(run="return str(helpers.Kind.made)", top="import more"),
+        old,
+        new,
+        f"{HELPERS}\n\n{kind}\n\n{base}\n",
+        more="from helpers import Base\n\n\nclass One(Base):\n    n = 1\n",
+    )
+    assert found.action is PATCHED
+    assert made_anew(found, "helpers", "Kind")
+
+
+@pytest.mark.parametrize("enter", ["type(self).made.append(self)", "self.made.append(self)"])
+def test_a_class_that_keeps_its_instances(enter: str) -> None:
+    kind = f"class Kind:\n    made = []\n    def __init__(self, n):\n        {enter}\n"
+    found = judged(
+        chainlet(run="return str(helpers.Kind.made)", top="import more"),
+        "Kind(1)",
+        "Kind(2)",
+        f"{HELPERS}\n\n{kind}",
+        more="from helpers import Kind\n\n\nONE = Kind(1)\n",
+    )
+    assert found.action is PATCHED
+    assert made_anew(found, "helpers", "Kind")
+
+
+def test_a_cached_property_is_state() -> None:
+    body = "@functools.cached_property\n    def size(self):\n        return len(clean(' a'))\n"
+    chain = chainlet(run="return self.size", body=body, top="import functools")
+    assert judged(chain, "text.strip()", "text.lower()").action is RELOADED
+    assert judged(chain, "return 1", "return 2").action is PATCHED
+
+
+def test_text_that_is_run_may_use_its_module() -> None:
+    found = judged(chainlet(run="return eval('helpers.other(text)')"), "return text\n", "return text * 2\n")
     assert found.action is RELOADED
+    assert "calls `eval`" in found.reasons[0].text
 
 
 def test_a_value_whose_making_starts_something() -> None:
@@ -236,6 +299,30 @@ def test_docstrings_count_where_code_reads_them() -> None:
     helpers = HELPERS.replace("def clean(text):\n", 'def clean(text):\n    "One."\n')
     assert judged(chainlet(), '"One."', '"Other."', helpers).action is UNCHANGED
     assert judged(chainlet(run="return clean.__doc__"), '"One."', '"Other."', helpers).action is PATCHED
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "return Answer.model_json_schema()",
+        "return TypeAdapter(Answer).json_schema()",
+        "return ask(response_format=Answer)",
+        "return pydoc.render_doc(Answer)",
+    ],
+)
+def test_what_describes_a_class_reads_its_docstring(run: str) -> None:
+    top = 'class Answer(BaseModel):\n    """Said."""\n    text: str\n'
+    assert judged(chainlet(run=run, top=top), "Said.", "Told.").action is PATCHED
+
+
+def test_docstrings_of_modules_count_where_code_reads_them() -> None:
+    helpers = '"""Said."""\n' + HELPERS
+    assert judged(chainlet(), "Said.", "Told.", helpers).action is UNCHANGED
+    found = judged(chainlet(run="return helpers.__doc__"), "Said.", "Told.", helpers)
+    assert (found.action, "helpers" in found.carry.shared) == (PATCHED, False)
+    assert found.reasons[0].text == "the docstring of a module changed; `Model.run_remote` uses it"
+    own = HELPERS.replace("return text.strip()", "return __doc__")
+    assert made_anew(judged(chainlet(), "Said.", "Told.", f'"""Said."""\n{own}'), "helpers", "clean")
 
 
 def test_a_class_that_is_nothing_but_a_docstring() -> None:
