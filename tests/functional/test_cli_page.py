@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from chains_cli import events
 from chains_cli.app import COMMANDS
 from chains_cli.exits import Exit
 
@@ -35,6 +36,12 @@ def test_the_page_has_the_help_of_every_command() -> None:
         PAGE.write_text(f"{head}{mark}{wanted}", "utf-8")
         rest = wanted
     assert rest == wanted
+
+
+def test_the_page_names_every_type_of_json_line() -> None:
+    own = [value for value in vars(events).values() if isinstance(value, type) and hasattr(value, "type")]
+    text = PAGE.read_text("utf-8").partition("## Exit status")[0]
+    assert [cls.type for cls in own if cls.type != "event" and f"`{cls.type}`" not in text] == []
 
 
 def _shared_section() -> str:
