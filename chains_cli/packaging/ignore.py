@@ -13,10 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from chains_protocol.manifest import SPEC_FILE
+
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 TRUSS_IGNORE: Final = ".truss_ignore"
+PACKAGE_DIRECTORY: Final = "chainlet_"
+"""What the name of a directory begins with that `write_packages` makes."""
+
 _ALWAYS: Final = (".git/", ".hg/", ".svn/", "__pycache__/", "*.py[cod]")
 """What no package ever holds, whatever a `.truss_ignore` says."""
 _BUILT_IN: Final = (
@@ -145,6 +150,12 @@ def is_environment(directory: Path) -> bool:
     return (directory / "pyvenv.cfg").is_file() or (directory / "conda-meta").is_dir()
 
 
+def is_written_package(directory: str) -> bool:
+    """Whether `write_packages` wrote it: packed again, each package would hold all earlier ones."""
+    is_named = directory.rpartition("/")[2].startswith(PACKAGE_DIRECTORY)
+    return is_named and all(Path(directory, name).is_file() for name in (SPEC_FILE, "config.yaml"))
+
+
 def looks_secret(path: str, head: Callable[[int], bytes]) -> bool:
     """Whether a file, by its name or a private key inside, must not leave the author's machine.
 
@@ -174,6 +185,7 @@ __all__ = [
     "Rules",
     "built_in_rules",
     "is_environment",
+    "is_written_package",
     "looks_secret",
     "named_files",
     "rules_of",

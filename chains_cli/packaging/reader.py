@@ -19,7 +19,13 @@ from typing import BinaryIO, Final
 from chains_analysis.imports import ImportFacts, import_facts
 from chains_analysis.tree import SourceTree
 from chains_cli.packaging.digests import WORTH_BYTES, Clock, KeptDigests, Signature
-from chains_cli.packaging.ignore import Rules, built_in_rules, named_files, workspace_rules
+from chains_cli.packaging.ignore import (
+    Rules,
+    built_in_rules,
+    is_written_package,
+    named_files,
+    workspace_rules,
+)
 from chains_protocol.digest import bytes_digest
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity
 from chains_protocol.paths import check_relative_path
@@ -297,7 +303,8 @@ def _walk(root: str, prefix: str, rules: Rules, notes: list[Diagnostic]) -> Iter
         name = entry.name
         path = prefix + (name if name.isascii() else unicodedata.normalize("NFC", name))
         if entry.is_dir(follow_symlinks=False):
-            if not rules.hides(path, is_directory=True) and _has_usable_name(entry, path, notes):
+            hidden = rules.hides(path, is_directory=True) or is_written_package(entry.path)
+            if not hidden and _has_usable_name(entry, path, notes):
                 yield from _walk(entry.path, path + "/", rules, notes)
         elif not rules.hides(path, is_directory=False) and _is_usable(entry, path, notes):
             yield path, entry.path

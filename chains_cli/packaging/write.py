@@ -5,10 +5,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from chains_cli.packaging.ignore import PACKAGE_DIRECTORY
 from chains_cli.packaging.package import ChainPackages, Package
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
 
-_DIRECTORY_PREFIX = "chainlet_"
 _DRAFT_PREFIX = ".writing-"
 
 
@@ -41,7 +41,7 @@ def _write_all(packages: ChainPackages, out_dir: Path) -> tuple[Path, ...]:
         shutil.rmtree(left, ignore_errors=True)
     written: list[Path] = []
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=_DRAFT_PREFIX) as temporary:
-        names = [f"{_DIRECTORY_PREFIX}{package.manifest.spec.class_name}" for package in packages]
+        names = [f"{PACKAGE_DIRECTORY}{package.manifest.spec.class_name}" for package in packages]
         first: dict[str, str] = {}
         for name, package in zip(names, packages, strict=True):
             _write(package, f"{temporary}/{name}", first)
@@ -102,7 +102,7 @@ def _check_out_dir(out_dir: Path) -> None:
     if not out_dir.exists():
         return
     foreign = (
-        sorted(e.name for e in out_dir.iterdir() if not e.name.startswith((_DIRECTORY_PREFIX, _DRAFT_PREFIX)))
+        sorted(e.name for e in out_dir.iterdir() if not e.name.startswith((PACKAGE_DIRECTORY, _DRAFT_PREFIX)))
         if out_dir.is_dir()
         else [out_dir.name]
     )

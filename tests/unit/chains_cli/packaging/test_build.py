@@ -666,6 +666,16 @@ def test_a_directory_that_holds_something_else_is_not_touched(write: Write, tmp_
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 
+def test_packages_written_into_the_workspace_are_not_packaged_again(write: Write) -> None:
+    """Not even where all Python files come along; another directory of that name does."""
+    files = {"chain.py": "import importlib\nimportlib.import_module(N)\n", "chainlet_mine/part.py": ""}
+    first = build_packages(chain(write(files), chainlet("A")))
+    write_packages(first, write({}) / "out")
+    again = build_packages(chain(write({}), chainlet("A")))
+    assert again.package("A").manifest.digest == first.package("A").manifest.digest
+    assert "packages/chainlet_mine/part.py" in again.package("A").files
+
+
 @pytest.mark.parametrize("name", ["below-a-file", "dangling"])
 def test_a_directory_that_cannot_be_made_is_told(write: Write, tmp_path: Path, name: str) -> None:
     """CH207."""
