@@ -77,13 +77,15 @@ class Follower:
 
     def _round(self, changed: tuple[Path, ...], snapshot: Snapshot, newer: Newer) -> None:
         """One round; another one at once if its files were saved again while it ran."""
-        is_newer = True
+        is_newer, looked_at = True, changed
         while is_newer:
-            with newer.looking(changed):
+            with newer.looking(looked_at):
                 self.session.run_round(changed)
             self.companion.after_round()
             if is_newer := newer.is_found:
                 snapshot.changed(changed)  # the next round reads them as they are now
+                # A log that goes on growing, be it our own output, must not give every round up.
+                looked_at = tuple(path for path in changed if path.suffix == ".py")
 
 
 @contextmanager

@@ -1,11 +1,16 @@
 """A file that is saved again while its round runs."""
 
 import threading
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from chains_cli.operations.watch_follow import Follower
+from chains_cli.operations.watch_remote import Companion
 from chains_cli.watching.newer import Newer
+from chains_cli.watching.session import WatchSession
 from chains_cli.watching.snapshot import Snapshot, WatchRoot
 
 
@@ -68,3 +73,49 @@ def test_a_snapshot_of_other_directories_keeps_what_is_known(tmp_path: Path) -> 
     both = first.with_roots([WatchRoot(tmp_path / name, lambda path: False) for name in ("one", "two")])
 
     assert both.recheck() == (tmp_path / "one" / "a.py",)
+
+
+async def _no_saves() -> AsyncGenerator[tuple[Path, ...], None]:
+    for paths in ():
+        yield paths
+
+
+class _Rounds:
+    """Rounds of which each writes to a log beside the code, and the first is given up."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.count = 0
+        self.given_up = threading.Event()
+
+    def run_round(self, changed: Iterable[Path]) -> bool:
+        self.count += 1
+        with self.log.open("a") as log:
+            log.write("a round\n")
+        return self.count > 1 or self.given_up.wait(10)
+
+    def after_round(self) -> None:
+        pass
+
+
+def test_a_log_that_goes_on_growing_gives_up_one_round_only(tmp_path: Path, snapshot: Snapshot) -> None:
+    """Such as our own output; the saves of the same burst would never be applied."""
+    rounds = _Rounds(tmp_path / "watch.log")
+    looked_at: list[Path] = []
+
+    def known(path: Path) -> str:
+        looked_at.append(path)
+        return snapshot.known(path)
+
+    # only what a round needs of them
+    follower = Follower(
+        cast(WatchSession, rounds),
+        cast(Companion, rounds),
+        lambda _: (),
+        lambda _: _no_saves(),
+        [].append,
+    )
+    changed = (tmp_path / "a.py", rounds.log)
+    follower._round(changed, snapshot, Newer(known, rounds.given_up.set, every_s=0.001))
+    assert looked_at == [*changed, tmp_path / "a.py"]
+    assert rounds.count == 2
