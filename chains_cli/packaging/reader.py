@@ -345,9 +345,10 @@ def _is_usable(entry: os.DirEntry[str], path: str, notes: list[Diagnostic]) -> b
 
 
 def unreadable(path: str, error: OSError | ValueError, severity: Severity = Severity.ERROR) -> Diagnostic:
-    """CH209; a name that is no UTF-8 is shown escaped."""
+    """CH209; in a name, what is no UTF-8 or cannot be printed, such as a line's end, is shown escaped."""
     left_out = severity is not Severity.ERROR
-    shown = path.encode("utf-8", "backslashreplace").decode()
+    text = path.encode("utf-8", "backslashreplace").decode()
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     why = (error.strerror if isinstance(error, OSError) else None) or error
     if isinstance(error, UnicodeError):
         why = "its name is not valid UTF-8"

@@ -145,6 +145,14 @@ def test_names_that_differ_only_in_case_are_told(write: Write) -> None:
     assert ".truss_ignore" in (error.help or "")
 
 
+def test_a_name_with_a_line_end_is_left_out_and_told_in_one_line(write: Write) -> None:
+    root = write({"chain.py": "open(__file__)\n", "two\nlines.txt": ""})
+    (note,) = build_packages(chain(root)).notes
+    assert note.message.startswith(r"`two\nlines.txt` cannot be read and is left out: ")
+    assert note.location is not None
+    assert "\n" not in note.location.path
+
+
 def test_names_that_are_no_utf8_are_left_out_and_can_be_printed(write: Write) -> None:
     """CH209: also for a directory, once."""
     root = write({"chain.py": READS_ALL})
