@@ -138,7 +138,8 @@ class StaleCode:
     def _function_problem(self, name: str, item: types.FunctionType) -> str | None:
         if not self._is_replaced(item.__module__):
             return None
-        if _lookup(self._new, item.__module__, item.__qualname__) is item or self._is_made_by_kept(item):
+        known = _lookup(self._new, item.__module__, item.__qualname__)
+        if _is_or_wraps(known, item) or self._is_made_by_kept(item):
             return None
         return f"`{name}` holds the function `{item.__qualname__}` of the old code"
 
@@ -194,6 +195,17 @@ def _lookup(table: ModuleTable, module: str, qualname: str) -> object:
         except TypeError:
             return None
     return found
+
+
+def _is_or_wraps(known: object, item: object) -> bool:
+    """Whether a name still stands for a function, be it under decorators such as `functools.cache`."""
+    seen: set[int] = set()
+    while known is not None and id(known) not in seen:
+        if known is item:
+            return True
+        seen.add(id(known))
+        known = getattr(known, "__dict__", {}).get("__wrapped__")
+    return False
 
 
 def _holds_code(outer: types.CodeType, inner: types.CodeType) -> bool:

@@ -695,3 +695,39 @@ async def test_a_held_module_that_did_not_change_may_stay(start: Start, tmp_path
         write_package(tmp_path / "2", {"chain.py": edited, "helper.py": LABEL}, "Count"), 2
     )
     assert (reply.action, await count.value({})) == (Action.PATCHED, "a"), reply
+
+
+CACHED = """
+    import functools
+
+    def said(function):
+        @functools.wraps(function)
+        def use():
+            return function()
+        return use
+
+    @functools.cache
+    def first():
+        return object()
+
+    @said
+    def second():
+        return 1
+
+    def label():
+        return "a"
+"""
+
+
+async def test_decorated_functions_beside_an_edit_are_kept(start: Start, tmp_path: Path) -> None:
+    """What `functools.cache` and `functools.wraps` wrap bears the name of the wrapper."""
+    chain = HELD.replace("HELD", "1").replace("READ", "f'{id(helper.first())} {helper.label()}'")
+    count = await start(write_package(tmp_path / "1", {"chain.py": chain, "helper.py": CACHED}, "Count"))
+    before = await count.value({})
+    edited = CACHED.replace('"a"', '"b"')
+    reply = await count.prepare(
+        write_package(tmp_path / "2", {"chain.py": chain, "helper.py": edited}, "Count"), 2
+    )
+    assert (reply.ok, reply.action) == (True, Action.PATCHED), reply
+    count.patcher.commit("t2")
+    assert await count.value({}) == before.replace(" a", " b")
