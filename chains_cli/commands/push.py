@@ -56,6 +56,10 @@ def push(
         list[str] | None,
         typer.Option(metavar="NEED", help="A need that may go unmet, such as gpu; may be repeated."),
     ] = None,
+    strict_target: Annotated[
+        bool,
+        typer.Option("--strict-target", help="Refuse what the target cannot honour, instead of warning."),
+    ] = False,
     python: PythonOption = None,
 ) -> int:
     """Deploy the chain in SOURCE.
@@ -81,6 +85,7 @@ def push(
         mocks=tuple(mock or ()),
         timeout_s=timeout,
         allow_missing=tuple(allow_missing or ()),
+        strict_target=strict_target,
         python=python,
     )
     if conflict := option_conflict(options):
@@ -90,7 +95,11 @@ def push(
         from chains_cli.operations.watch import WatchOptions
 
         followed = WatchOptions(
-            chain_name=name, mocks=options.mocks, python=python, allow_missing=options.allow_missing
+            chain_name=name,
+            mocks=options.mocks,
+            python=python,
+            allow_missing=options.allow_missing,
+            strict_target=strict_target,
         )
         return run_watch(cli, source, entrypoint, followed)
     with cli.console() as console:

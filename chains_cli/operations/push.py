@@ -27,6 +27,8 @@ from chains_protocol.control import DeploymentInfo, DeploymentKind, DeploymentSt
 from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Severity
 
 _NAME: Final = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
+_NEEDS: Final = frozenset(["gpu"])
+"""Needs of a Chainlet that a target may be told to ignore."""
 _ENVIRONMENT: Final = re.compile(r"[0-9a-zA-Z_-]{1,64}")
 
 
@@ -48,6 +50,7 @@ class PushOptions:
     mocks: tuple[str, ...] = ()
     timeout_s: float | None = None
     allow_missing: tuple[str, ...] = ()
+    strict_target: bool = False
     python: str | None = None
     is_kept: bool = True
 
@@ -88,6 +91,8 @@ def option_conflict(options: PushOptions) -> str | None:
         return "`--environment` has 1 to 64 letters, digits, `_` and `-`"
     if environment == DEVELOPMENT:
         return "`development` is not an environment; `--development` makes a development deployment"
+    if unknown := set(options.allow_missing) - _NEEDS:
+        return f"`--allow-missing {min(unknown)}`: a need that may go unmet is `gpu`"
     if options.timeout_s is not None and options.timeout_s <= 0:
         return "`--timeout` is a number of seconds above 0"
     return None
@@ -140,6 +145,7 @@ def _pushed(
         deployment_name=options.deployment_name,
         environment=options.target_environment,
         allow_missing=options.allow_missing,
+        strict_target=options.strict_target,
         user_root=prepared.spec.workspace,
     )
     plan = make_plan(packages, remote.plan(packages.chain_name, plan_request(packages, wish)), wish)

@@ -51,6 +51,7 @@ class WatchOptions:
     mocks: tuple[str, ...] = ()
     python: str | None = None
     allow_missing: tuple[str, ...] = ()
+    strict_target: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +294,12 @@ def _ensure_deployment(watched: Watched, remote: Remote, report: Report) -> Watc
     if _serves(remote, chain, report):
         return None
     report(events.Step(f"making the development deployment of {chain}"))
-    how = PushOptions(development=True, allow_missing=watched.options.allow_missing, is_kept=False)
+    how = PushOptions(
+        development=True,
+        allow_missing=watched.options.allow_missing,
+        strict_target=watched.options.strict_target,
+        is_kept=False,
+    )
     prepared = Prepared(watched.spec, watched.packages)
     pushed = push_prepared(prepared, options=how, remote=remote, report=report)
     if not pushed.exit_code:

@@ -26,7 +26,7 @@ from chains_protocol.control import (
     PlanReply,
     PlanRequest,
 )
-from chains_protocol.errors import Severity
+from chains_protocol.errors import Code, Diagnostic, Severity
 from chains_protocol.patch import Action, ChainletPatch, JudgedStep, PatchRequest
 
 INLINE_BLOB_BYTES = 256 * 1024
@@ -35,12 +35,16 @@ INLINE_BLOB_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class DeployWish:
-    """What the author asks of a deployment besides its packages (see `DeployRequest`)."""
+    """What the author asks of a deployment besides its packages (see `DeployRequest`).
+
+    `strict_target`: what the target cannot honour (CH311) refuses the deployment.
+    """
 
     kind: DeploymentKind = DeploymentKind.PUBLISHED
     deployment_name: str | None = None
     environment: str | None = None
     allow_missing: tuple[str, ...] = ()
+    strict_target: bool = False
     user_root: str = ""
 
 
@@ -61,7 +65,8 @@ def plan_request(packages: ChainPackages, wish: DeployWish) -> PlanRequest:
 def make_plan(packages: ChainPackages, reply: PlanReply, wish: DeployWish | None = None) -> Plan:
     """Plan a deployment. A plan with error diagnostics has no steps: the remote would refuse it."""
     wish = wish or DeployWish()
-    refused = any(d.severity is Severity.ERROR for d in reply.diagnostics)
+    diagnostics = _as_refusals(reply.diagnostics) if wish.strict_target else reply.diagnostics
+    refused = any(d.severity is Severity.ERROR for d in diagnostics)
     unchanged = not refused and _is_true_already(reply, wish)
     steps: tuple[Step, ...] = ()
     if not refused:
@@ -74,7 +79,15 @@ def make_plan(packages: ChainPackages, reply: PlanReply, wish: DeployWish | None
         current_deployment=reply.current_deployment,
         current=reply.current,
         unchanged=unchanged,
-        diagnostics=reply.diagnostics,
+        diagnostics=diagnostics,
+    )
+
+
+def _as_refusals(diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """The same, where what the target cannot honour is an error."""
+    return tuple(
+        d.model_copy(update={"severity": Severity.ERROR}) if d.code is Code.TARGET_MISMATCH else d
+        for d in diagnostics
     )
 
 

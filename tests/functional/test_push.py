@@ -10,7 +10,7 @@ import pytest
 
 from chains_cli.remotes.memory import MemoryRemote
 from chains_protocol.control import DeploymentKind, DeploymentState
-from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location, Severity
 from chains_protocol.manifest import ChainManifest
 
 Tool = Any  # the fixture of conftest.py
@@ -136,6 +136,26 @@ def test_a_refused_plan_exits_3_and_says_the_choices(tool: Tool, remote: MemoryR
     assert done.err.endswith("error[CH310]: no GPU here\nhelp: use `--allow-missing gpu`\n")
     assert tool("push", hello, "--dry-run").code == 3
     tool.ok("push", hello, "--allow-missing", "gpu")
+
+
+def test_what_the_target_cannot_honour_is_a_warning_or_a_refusal(
+    tool: Tool, remote: MemoryRemote, hello: str
+) -> None:
+    found = Diagnostic(code=Code.TARGET_MISMATCH, severity=Severity.WARNING, message="no apt here", help="-")
+    remote.check = lambda manifest, allowed: (found,)
+
+    for more in ((), ("--dry-run",)):
+        refused = tool("push", hello, "--strict-target", *more)
+        assert (refused.code, "error[CH311]: no apt here" in refused.err) == (3, True)
+    assert remote.chains().chains == ()
+    done = tool.ok("push", hello)
+    assert "warning[CH311]: no apt here" in done.out + done.err
+
+
+def test_a_need_that_nobody_knows_is_a_wrong_command_line(tool: Tool, hello: str) -> None:
+    done = tool("push", hello, "--allow-missing", "gpus")
+    assert done.code == 2
+    assert "`--allow-missing gpus`" in done.err
 
 
 def test_no_wait_returns_once_accepted(tool: Tool, remote: MemoryRemote, hello: str) -> None:
