@@ -122,9 +122,10 @@ async def test_a_later_process_with_the_same_pid_is_left_alone(spawn: Spawner) -
 
 async def test_stop_asks_first(spawn: Spawner) -> None:
     process = spawn(
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (print('asked', flush=True), sys.exit(0)))\n"
-        "print('up', flush=True); time.sleep(60)"
+        "import os, signal, sys, time\n"
+        # not `print`: the signal may come while the other one is being written
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'asked\\n'), sys.exit(0)))\n"
+        "os.write(1, b'up\\n'); time.sleep(60)"
     )
     await spawn.says("up")
     await processes.stop(process, 20)
