@@ -86,7 +86,7 @@ class Layout:
 
     @property
     def gateway_file(self) -> Path:
-        """Which process the gateway is and where it listens (`gateway_process.GatewayRun`)."""
+        """Which process the gateway is and where it listens (`daemons.gateway.GatewayRun`)."""
         return self.platform / "gateway-process.json"
 
     @property

@@ -14,7 +14,7 @@ from typing import Final, cast
 import httptools
 
 from chains_platform.net.http1 import Headers
-from chains_platform.net.inflow import Inflow
+from chains_platform.net.inflow import Inflow, pause_reading
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_PIPELINED: Final = 16
@@ -277,12 +277,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_body(self, is_paused: bool) -> None:
         """Let the client wait, or go on."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        if is_paused:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+        pause_reading(self._transport, is_paused)
 
     def _refuse(self, status: HTTPStatus) -> None:
         """What came is not a request we can read: say so and end."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from chains_platform.net.inflow import Inflow, receive_buffer
+from chains_platform.net.inflow import Inflow, pause_reading, receive_buffer
 
 UNIX_SCHEME: Final = "unix:"
 Headers = list[tuple[bytes, bytes]]
@@ -117,12 +117,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def pause_reading(self, is_paused: bool) -> None:
         """Let the other side wait, or go on."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        if is_paused:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+        pause_reading(self._transport, is_paused)
 
     def close(self, error: Exception | None = None) -> None:
         """End the connection now; a reader of its answer gets `Broken` or `Unanswered`."""

@@ -113,4 +113,14 @@ def receive_buffer() -> memoryview:
     return memoryview(bytearray(_RECEIVE_BYTES))
 
 
-__all__ = ["Inflow", "receive_buffer"]
+def pause_reading(transport: asyncio.Transport | None, is_paused: bool) -> None:
+    """Let who sends wait, or go on; nothing happens without a connection that is open."""
+    if transport is None or transport.is_closing():
+        return
+    if is_paused:
+        transport.pause_reading()
+    else:
+        transport.resume_reading()
+
+
+__all__ = ["Inflow", "pause_reading", "receive_buffer"]

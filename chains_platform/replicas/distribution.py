@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class ReplicaAdmin(Protocol):
-    """What `replica_client.ReplicaClient` offers, as far as it is used here."""
+    """What `replicas.client.ReplicaClient` offers, as far as it is used here."""
 
     async def status(self) -> ReplicaStatus: ...
     async def put_routes(self, routes: ReplicaRoutes) -> ReplicaStatus: ...
@@ -37,7 +37,7 @@ class ReplicaAdmin(Protocol):
 
 
 class GatewayAdmin(Protocol):
-    """What `replica_client.GatewayClient` offers, as far as it is used here."""
+    """What `replicas.client.GatewayClient` offers, as far as it is used here."""
 
     async def put_routes(self, routes: GatewayRoutes) -> GatewayStatus: ...
     async def status(self) -> GatewayStatus: ...
