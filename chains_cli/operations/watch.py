@@ -73,6 +73,7 @@ class _Teller:
 
     report: Report
     explain: bool
+    workspace: str
     version: int = 0
     rounds: int = 0
     refused: int = 0
@@ -139,8 +140,8 @@ class _Teller:
     def _failed(self, event: watching.RoundFailed) -> None:
         self.rounds += 1
         self.refused += 1
-        self.last_failure = event.diagnostics
-        for diagnostic in event.diagnostics:
+        self.last_failure = tuple(in_workspace(found, self.workspace) for found in event.diagnostics)
+        for diagnostic in self.last_failure:
             self.report(events.Found(diagnostic))
         serves = not any(d.code in _GONE for d in event.diagnostics)
         self.report(events.RoundFinished(self.version, False, True, event.elapsed_ms, serves))
@@ -226,7 +227,7 @@ def watch(watched: Watched, *, remote: Remote, report: Report, follow: Saves | N
     options, packages = watched.options, watched.packages
     if (failed := _ensure_deployment(watched, remote, report)) is not None:
         return failed
-    teller = _Teller(report, options.explain)
+    teller = _Teller(report, options.explain, watched.spec.workspace)
     target = RemoteTarget(remote, packages.chain_name, lambda event: None, watched.smoke)
     session = WatchSession(
         spec=watched.spec,

@@ -16,7 +16,7 @@ from chains_cli.remotes.memory import MemoryRemote
 from chains_cli.settings import Settings
 from chains_cli.watching.snapshot import Snapshot
 from chains_protocol.control import DeploymentState
-from chains_protocol.errors import Code, Diagnostic, DiagnosticsError
+from chains_protocol.errors import Code, Diagnostic, DiagnosticsError, Location
 
 Tool = Any  # the fixture of conftest.py
 Program = Callable[[str], Path]
@@ -292,6 +292,21 @@ def test_once_exits_3_if_the_patch_is_refused(tool: Tool, glue: Path) -> None:
     done = tool("watch", "chain.py", "--once")
     assert done.code == 3
     assert "error[CH403]: no weights" in done.err
+
+
+def test_a_refused_patch_names_its_place_as_a_push_does(tool: Tool, glue: Path) -> None:
+    """A remote knows a file by its path below the workspace; an editor wants to open what is named."""
+    place = Location(path="chain.py", line=3)
+
+    class Refusing(MemoryRemote):
+        def patch(self, chain: str, request: Any) -> Any:
+            raise DiagnosticsError([Diagnostic(code=Code.GPU_MISSING, message="no GPU here", location=place)])
+
+    tool.remote = remote = Refusing()
+    _, told = play(tool, remote, lambda: edit(glue / "chain.py", "round(score, 3)", "round(score, 4)"))
+
+    (refused,) = [e.diagnostic for e in of(told, events.Found) if e.diagnostic.code is Code.GPU_MISSING]
+    assert refused.location == place.model_copy(update={"path": str(glue / "chain.py")})
 
 
 def test_a_deployment_that_fails_ends_the_command(tool: Tool, remote: MemoryRemote, glue: Path) -> None:
