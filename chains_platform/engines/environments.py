@@ -203,7 +203,7 @@ def _failure(spec: EnvironmentSpec, interpreter: Interpreter, code: int, output:
     return Diagnostic(
         code=Code.ENVIRONMENT_BUILD_FAILED,
         message=f"an environment of Python {interpreter.version} can't be built (uv ended with {code})",
-        help=f"check these requirements: {named}" if named else "look at what uv says below",
+        help=f"check these requirements: {named}" if named else "look at what uv says",
         detail=text or None,
     )
 
