@@ -437,9 +437,8 @@ def _problems(bench: Bench, row: Row) -> Iterator[str]:
         yield f"answered {answer!r}"
     if (found := _done(said)) != (row.needs or {}):
         yield f"did {found}"
-    files = {name for e in said if e["type"] == "round_started" for name in e["files"]}
-    if row.files and len(files) != row.files:
-        yield f"{len(files)} files"
+    if row.files and (found_files := _files(said)) != row.files:
+        yield f"{found_files} files"
     for name in before.keys() & after.keys():
         problem = _wrong(before[name], after[name], (row.needs or {}).get(name, "unchanged"))
         if problem:
@@ -448,9 +447,18 @@ def _problems(bench: Bench, row: Row) -> Iterator[str]:
 
 def _is_done(bench: Bench, row: Row, rounds: int, said: Sequence[Mapping[str, Any]]) -> bool:
     """A busy machine may cut a burst into two rounds; the last one counts."""
+    kinds = [e["type"] for e in said]
+    is_under_way = kinds.count("round_started") > kinds.count("round_finished")
+    if is_under_way or _files(said) < row.files:
+        return False
     if row.needs is None:
         return bench.rounds() > rounds or row.name == "nothing"
     return bench.rounds() > rounds and _done(said) == row.needs and bench.answer() == row.answer
+
+
+def _files(said: Iterable[Mapping[str, Any]]) -> int:
+    """How many files the rounds were about."""
+    return len({name for e in said if e["type"] == "round_started" for name in e["files"]})
 
 
 def _done(said: Iterable[Mapping[str, Any]]) -> dict[str, str]:
